@@ -14,7 +14,12 @@ const URN = 'urn:uuid:';
  *
  * @returns false when it is no uuid; `into` is then unspecified. Cost: allocates nothing.
  */
-export function readUuid(text: Uint8Array, span: { start: number; end: number }, into: Uint8Array, at: number): boolean {
+export function readUuid(
+  text: Uint8Array,
+  span: { start: number; end: number },
+  into: Uint8Array,
+  at: number,
+): boolean {
   let { start, end } = span;
   if (end - start === 45) {
     for (let i = 0; i < 9; i++) if ((text[start + i] ?? 0) !== URN.charCodeAt(i)) return false;

@@ -1,0 +1,81 @@
+/**
+ * The store's port: ClickHouse SQL. Blocks go in, rows come out. Engines: chdb/. Each passes
+ * test/contract/store.contract.test.ts.
+ */
+import type { ProjectId } from '../event/ids.ts';
+
+/** Where a row came from: the record `sequence` of the log stream `stream`. Tells a replay from a duplicate. */
+export interface RowOrigin {
+  readonly stream: string;
+  readonly sequence: number;
+}
+
+/**
+ * Rows that go in together, under one deduplication token: all or none.
+ * `rows` are RowBinary in the column order of `table` (store/schema.ts).
+ */
+export interface Block {
+  readonly table: 'events' | 'rejections';
+  readonly rows: Uint8Array;
+  readonly count: number;
+  readonly deduplicationToken: string;
+}
+
+/** A uuid that the store already holds, and the origin of the copy it holds. */
+export interface StoredUuid extends RowOrigin {
+  readonly projectId: ProjectId;
+  /** Lower case, hyphenated. */
+  readonly uuid: string;
+}
+
+export interface QueryLimits {
+  readonly timeoutMs: number;
+  /** Rows beyond it are cut off; one more is fetched to know that. */
+  readonly maxRows: number;
+}
+
+export interface QueryRequest {
+  readonly sql: string;
+  /** Values of `{name:Type}` placeholders; never joined into the text. */
+  readonly parameters: Readonly<Record<string, string | number | bigint | boolean | null | readonly (string | number)[]>>;
+  readonly limits: QueryLimits;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface QueryAnswer {
+  readonly kind: 'rows';
+  readonly columns: readonly string[];
+  /** ClickHouse type names. */
+  readonly types: readonly string[];
+  /** JSON text of the rows: `[[…],[…]]`; 64-bit integers are exact in the text. */
+  readonly rowsJson: string;
+  readonly rowCount: number;
+  readonly hasMore: boolean;
+}
+
+/** The query was refused or stopped: the caller's to mend. */
+export interface QueryFault {
+  readonly kind: 'fault';
+  readonly reason: 'invalid' | 'refused' | 'timeout' | 'memory' | 'unavailable';
+  /** One sentence, no stack, no path; with line and column where the engine names them. */
+  readonly message: string;
+}
+
+export interface Store {
+  /** Resolves when the block is synced. Throws StoreUnavailable when it may or may not be in; insert it again then. */
+  insert(block: Block): Promise<void>;
+  /** Which of these are already stored. `uuids`: lower case, hyphenated. */
+  findUuids(projectId: ProjectId, uuids: readonly string[]): Promise<readonly StoredUuid[]>;
+  /** Our own SQL, over every project. */
+  query(request: QueryRequest): Promise<QueryAnswer | QueryFault>;
+  /** A user's SQL: read-only, and only this project's rows exist. */
+  queryProject(projectId: ProjectId, request: QueryRequest): Promise<QueryAnswer | QueryFault>;
+  /** False while the engine is away (starting, restarting). */
+  isReady(): boolean;
+  close(): Promise<void>;
+}
+
+/** The engine is away; the call may be repeated. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
