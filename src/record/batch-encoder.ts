@@ -57,7 +57,7 @@ export class BatchEncoder {
     let at = start + fixedBytes;
     at = this.#copyText(event.name, raw, raw.nameStart, raw.nameEnd, at);
     at = this.#copyText(event.distinctId, raw, raw.distinctIdStart, raw.distinctIdEnd, at);
-    at += out.latin1Write(ip, at);
+    at += out.write(ip, at, 'latin1');
     const libStart = at;
     at = this.#copyText(event.lib, raw, raw.libStart, Math.min(raw.libEnd, raw.libStart + MAX_SHORT_TEXT_BYTES), at);
     const libVersionStart = at;
@@ -100,7 +100,7 @@ export class BatchEncoder {
     let at = start + fixedBytes;
     at += code.copy(out, at);
     at += detail.copy(out, at);
-    at += out.latin1Write(request.ip, at);
+    at += out.write(request.ip, at, 'latin1');
     at += raw.body.copy(out, at, raw.start, raw.end);
     let flags = request.isAuthenticated ? recordFlags.isAuthenticated : 0;
     if (uuid !== undefined) flags |= recordFlags.hasUuid;

@@ -43,24 +43,46 @@ export interface NewPersonalKey {
   readonly secret?: string;
 }
 
+/** The first project and its keys. A key left undefined is made here. */
+export interface NewFirstProject {
+  readonly name: string;
+  readonly serverKey: string | undefined;
+  readonly publicKey: string | undefined;
+  /** `phx_…`; gets all scopes and all projects. */
+  readonly personalSecret: string | undefined;
+}
+
+export interface FirstProject {
+  readonly project: Project;
+  readonly serverKey: ProjectKey;
+  readonly publicKey: ProjectKey;
+  readonly personalKey: PersonalKey;
+  readonly personalSecret: string;
+}
+
 export interface Registry {
   projects(): readonly Project[];
   /** Undefined when there is none. */
   project(id: ProjectId): Project | undefined;
   createProject(name: string): Promise<Project>;
+  /**
+   * A project with a key of each kind, whole or not at all: of processes that start together one makes it, and a crash
+   * leaves no project without keys. Undefined, and nothing done, when any project exists.
+   */
+  createFirstProject(wanted: NewFirstProject): Promise<FirstProject | undefined>;
   renameProject(id: ProjectId, name: string): Promise<Project | undefined>;
   /** Revokes its keys; its events stay until they are erased. False when there was none. */
   deleteProject(id: ProjectId): Promise<boolean>;
 
   projectKeys(): readonly ProjectKey[];
   personalKeys(): readonly PersonalKey[];
-  /** `key`: chosen by the operator; undefined = made here. Refused when the same key exists. */
+  /** `key`: chosen by the operator; undefined = made here. Refused when the same key exists, revoked or not. */
   createProjectKey(
     projectId: ProjectId,
     kind: ProjectKeyKind,
     key?: string,
   ): Promise<ProjectKey | { readonly kind: 'refused'; readonly reason: 'duplicate_key' | 'unknown_project' }>;
-  /** The secret is in the answer and nowhere else. */
+  /** The secret is in the answer and nowhere else. A chosen secret that exists gives back its key as it is. */
   createPersonalKey(wanted: NewPersonalKey): Promise<{ readonly key: PersonalKey; readonly secret: string }>;
   /** False when there is no key with this id. */
   revokeKey(id: string): Promise<boolean>;

@@ -12,13 +12,27 @@ export interface RowOrigin {
 
 /**
  * Rows that go in together, under one deduplication token: all or none.
- * `rows` are RowBinary in the column order of `table` (store/schema.ts).
+ * `rows` are RowBinary in the column order of `table`'s input (store/schema.ts); made by `EventRows` and `RejectionRows`.
  */
 export interface Block {
   readonly table: 'events' | 'rejections';
   readonly rows: Uint8Array;
   readonly count: number;
+  /** Letters, digits, colon and hyphen. */
   readonly deduplicationToken: string;
+}
+
+/** Uuids to look up, each within its project; made by `UuidKeys` (store/row-binary.ts). */
+export interface UuidKeyBlock {
+  readonly rows: Uint8Array;
+  readonly count: number;
+}
+
+/** `[first, next)` of a stream. */
+export interface OriginRange {
+  readonly stream: string;
+  readonly first: number;
+  readonly next: number;
 }
 
 /** A uuid that the store already holds, and the origin of the copy it holds. */
@@ -37,7 +51,9 @@ export interface QueryLimits {
 export interface QueryRequest {
   readonly sql: string;
   /** Values of `{name:Type}` placeholders; never joined into the text. */
-  readonly parameters: Readonly<Record<string, string | number | bigint | boolean | null | readonly (string | number)[]>>;
+  readonly parameters: Readonly<
+    Record<string, string | number | bigint | boolean | null | readonly (string | number)[]>
+  >;
   readonly limits: QueryLimits;
   readonly signal: AbortSignal | undefined;
 }
@@ -62,11 +78,18 @@ export interface QueryFault {
 }
 
 export interface Store {
-  /** Resolves when the block is synced. Throws StoreUnavailable when it may or may not be in; insert it again then. */
+  /**
+   * Resolves when the block is synced.
+   *
+   * @throws StoreUnavailable when it may or may not be in; insert it again then.
+   * @throws BlockRefused when it is not in, and never will be as it is.
+   */
   insert(block: Block): Promise<void>;
-  /** Which of these are already stored. `uuids`: lower case, hyphenated. */
-  findUuids(projectId: ProjectId, uuids: readonly string[]): Promise<readonly StoredUuid[]>;
-  /** Our own SQL, over every project. */
+  /** Which of these are already stored. Keeps no reference to `keys` once it has resolved. */
+  findUuids(keys: UuidKeyBlock): Promise<readonly StoredUuid[]>;
+  /** Sequence numbers of the rejections of `range` that are already stored. */
+  findRejections(range: OriginRange): Promise<readonly number[]>;
+  /** Our own SQL, over every project, without FORMAT and SETTINGS; a statement that is no SELECT answers no rows. */
   query(request: QueryRequest): Promise<QueryAnswer | QueryFault>;
   /** A user's SQL: read-only, and only this project's rows exist. */
   queryProject(projectId: ProjectId, request: QueryRequest): Promise<QueryAnswer | QueryFault>;
@@ -78,4 +101,19 @@ export interface Store {
 /** The engine is away; the call may be repeated. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable';
+}
+
+/** The engine understood the block and will not take it: something in its rows. */
+export class BlockRefused extends Error {
+  override readonly name = 'BlockRefused';
+}
+
+/** The folder was written by a newer Hedgerow. */
+export class StoreFromNewerVersion extends Error {
+  override readonly name = 'StoreFromNewerVersion';
+}
+
+/** The folder belongs to another process that is alive. */
+export class StoreInUse extends Error {
+  override readonly name = 'StoreInUse';
 }

@@ -1,0 +1,306 @@
+/**
+ * Every way Hedgerow says no over HTTP: code, status, type, text, and whether to try again. `http/` alone turns an entry
+ * into bytes. A text says what is wrong, where, and what to do next; it begins with PostHog's words where PostHog has
+ * some (protocol.md 5.2), and never shows a key, a property value or a body.
+ */
+export interface ErrorEntry {
+  readonly status: 400 | 401 | 402 | 403 | 404 | 405 | 408 | 413 | 415 | 429 | 431 | 500 | 503;
+  readonly type: 'validation_error' | 'authentication_error' | 'permission_error' | 'throttled_error' | 'server_error';
+  /** `later` sends Retry-After. */
+  readonly retry: 'never' | 'later';
+  readonly level: 'debug' | 'warn' | 'error';
+  readonly detail: (fields: never) => string;
+}
+
+const bad = { status: 400, type: 'validation_error', retry: 'never', level: 'debug' } as const;
+const unauthorized = { status: 401, type: 'authentication_error', retry: 'never', level: 'debug' } as const;
+const forbidden = { status: 403, type: 'permission_error', retry: 'never', level: 'debug' } as const;
+const missing = { status: 404, type: 'validation_error', retry: 'never', level: 'debug' } as const;
+const tooLarge = { status: 413, type: 'validation_error', retry: 'never', level: 'debug' } as const;
+const away = { status: 503, type: 'server_error', retry: 'later', level: 'warn' } as const;
+
+const invalidKeyReasons = {
+  empty: 'it is empty',
+  too_long: 'it is longer than 64 bytes',
+  not_ascii: 'it holds a character that is not ASCII',
+  personal_api_key: 'it is a personal API key (phx_…), which is secret and does not name a project',
+  null_byte: 'it holds a NUL byte',
+} as const;
+export type InvalidKeyReason = keyof typeof invalidKeyReasons;
+
+export const errors = {
+  body_timeout: {
+    status: 408,
+    type: 'validation_error',
+    retry: 'later',
+    level: 'debug',
+    detail: (f: { readonly timeoutMs: number }) =>
+      `client stopped sending data: no byte of the body came for ${f.timeoutMs} ms. Nothing was stored; send it again.`,
+  },
+  conflicting_api_keys: {
+    ...bad,
+    detail: () =>
+      'failed to parse request: api_key and token are both given and differ. Send one of them, or the same key in both.',
+  },
+  disk_full: {
+    ...away,
+    level: 'error',
+    detail: () =>
+      'service unavailable: the disk of the data folder is full. Nothing of this request was stored. Reads go on, and capture ' +
+      'resumes by itself when there is room.',
+  },
+  draining: {
+    ...away,
+    level: 'debug',
+    detail: () =>
+      'service unavailable: the server is shutting down. Nothing was stored; send it again after Retry-After.',
+  },
+  empty_batch: {
+    ...bad,
+    detail: () => 'request holds no event: the array or "batch" is empty. Send at least one event.',
+  },
+  empty_event_name: {
+    ...bad,
+    detail: () => 'event submitted with an empty event name. Give "event" a name such as "user signed up".',
+  },
+  event_too_large: {
+    ...tooLarge,
+    detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
+      `maximum event size exceeded: Event of ${f.bytes} bytes is over ${f.maxBytes} bytes. Send smaller properties.`,
+  },
+  internal_error: {
+    status: 500,
+    type: 'server_error',
+    retry: 'later',
+    level: 'error',
+    detail: () =>
+      'internal server error. Nothing was acknowledged; send it again. The server’s log has the request id.',
+  },
+  inconsistent_api_keys: {
+    ...unauthorized,
+    detail: () =>
+      'batch submitted with inconsistent api_key values: the events of one array name several projects. Send one request for each.',
+  },
+  invalid_api_key: {
+    ...unauthorized,
+    detail: (f: { readonly reason: InvalidKeyReason }) =>
+      `API key is not valid: ${f.reason}. As "api_key", send a project API key (phc_…): ${invalidKeyReasons[f.reason]}.`,
+  },
+  invalid_cookieless_mode: {
+    ...bad,
+    detail: () => 'event submitted with invalid cookieless mode: properties.$cookieless_mode must be true or false.',
+  },
+  invalid_encoding: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `failed to decode request: ${f.problem}`,
+  },
+  invalid_event: {
+    ...bad,
+    detail: (f: { readonly problem: string }) =>
+      `failed to parse request: data did not match any variant of untagged enum RawRequest: ${f.problem}.`,
+  },
+  invalid_form: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `failed to decode request: ${f.problem}`,
+  },
+  invalid_header: {
+    ...bad,
+    detail: () => 'The request could not be read as HTTP/1.1. Check the request line and the headers.',
+  },
+  invalid_json: {
+    ...bad,
+    detail: (f: { readonly problem: string; readonly line: number; readonly column: number }) =>
+      `failed to parse request: ${f.problem} at line ${f.line} column ${f.column}`,
+  },
+  invalid_parameter: {
+    ...bad,
+    detail: (f: { readonly name: string; readonly expected: string }) =>
+      `The parameter "${f.name}" must be ${f.expected}.`,
+  },
+  invalid_personal_api_key: {
+    ...unauthorized,
+    detail: () =>
+      'The personal API key in the Authorization header is unknown or was revoked. "hedgerow keys list" shows which keys exist; ' +
+      '"hedgerow keys create --kind personal" makes one.',
+  },
+  invalid_properties: {
+    ...bad,
+    detail: (f: { readonly problem: string }) =>
+      `failed to parse request: data did not match any variant of untagged enum RawRequest: ${f.problem}.`,
+  },
+  invalid_query: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `Failed to deserialize query string: ${f.problem}`,
+  },
+  invalid_shape: {
+    ...bad,
+    detail: (f: { readonly problem: string }) =>
+      `failed to parse request: data did not match any variant of untagged enum RawRequest: ${f.problem}.`,
+  },
+  invalid_sql: {
+    ...bad,
+    detail: (f: { readonly message: string }) => f.message,
+  },
+  invalid_uuid: {
+    ...bad,
+    detail: () =>
+      'failed to parse request: data did not match any variant of untagged enum RawRequest: "uuid" is no UUID. ' +
+      'Send one such as 018f3b7e-5d5c-7c2a-9e1b-0123456789ab, or leave it out.',
+  },
+  log_unavailable: {
+    ...away,
+    level: 'error',
+    detail: () =>
+      'transient error, please retry: the event log could not be written. Nothing was acknowledged; send it again after Retry-After. ' +
+      'The operator finds the reason in the server’s log.',
+  },
+  method_not_allowed: {
+    status: 405,
+    type: 'validation_error',
+    retry: 'never',
+    level: 'debug',
+    detail: (f: { readonly method: string; readonly allowed: string }) =>
+      `The method ${f.method} is not allowed here. Allowed: ${f.allowed}.`,
+  },
+  missing_api_key: {
+    ...unauthorized,
+    detail: () => 'event submitted without an api_key. Put the project API key (phc_…) into "api_key".',
+  },
+  missing_bearer: {
+    ...unauthorized,
+    detail: () =>
+      'Authentication credentials were not provided. Send "Authorization: Bearer <personal API key>" (phx_…) with scope query; ' +
+      '"hedgerow keys create --kind personal --scopes query" makes one.',
+  },
+  missing_distinct_id: {
+    ...bad,
+    detail: () =>
+      'event submitted without a distinct_id. Say who did it: a "distinct_id" beside "event", or in "properties".',
+  },
+  missing_event_name: {
+    ...bad,
+    detail: () =>
+      'failed to hydrate events from request: non-engage request missing event name attribute. Send {"api_key", "event", ' +
+      '"distinct_id"}, an array of events, or {"api_key", "batch": […]}.',
+  },
+  missing_payload: {
+    ...bad,
+    detail: () => 'request missing data payload. Send the event as the body, or as "data" in the query of a GET.',
+  },
+  missing_personal_api_key: {
+    ...unauthorized,
+    detail: () =>
+      'This project API key is of kind "server": a POST with it needs "Authorization: Bearer <personal API key>" (phx_…) with ' +
+      'scope capture. For an SDK or a browser use the project’s public key instead; "hedgerow keys list" shows it.',
+  },
+  missing_scope: {
+    ...forbidden,
+    detail: (f: { readonly scope: string }) =>
+      `This personal API key lacks the scope "${f.scope}". Make one that has it: hedgerow keys create --kind personal --scopes ${f.scope}.`,
+  },
+  not_found: {
+    ...missing,
+    detail: () => 'Nothing is served at this path. Events go to /capture/, /batch/, /e/ or /i/v0/e/.',
+  },
+  overloaded: {
+    ...away,
+    detail: () =>
+      'service unavailable: too many bytes already wait for the disk. Nothing of this request was stored; send it again after Retry-After.',
+  },
+  payload_too_large: {
+    ...tooLarge,
+    detail: (f: { readonly problem: string }) =>
+      `maximum event size exceeded: ${f.problem}. Send fewer events a request.`,
+  },
+  performance_event: { ...bad, detail: () => 'Events named $performance_event are not kept.' },
+  query_cancelled: {
+    status: 408,
+    type: 'validation_error',
+    retry: 'never',
+    level: 'debug',
+    detail: () => 'The client closed the connection before the answer was there, so the query was stopped.',
+  },
+  query_memory: {
+    ...bad,
+    detail: (f: { readonly message: string }) => f.message,
+  },
+  query_timeout: {
+    ...bad,
+    detail: (f: { readonly seconds: number }) =>
+      `The query ran longer than ${f.seconds} s and was stopped. Narrow it by time, or aggregate less.`,
+  },
+  refused_with_batch: {
+    ...bad,
+    detail: () =>
+      'Another event of this request was refused, and "strict=1" asks for all or nothing. Mend that one and send all again.',
+  },
+  revoked_api_key: {
+    ...unauthorized,
+    detail: () => 'This project API key was revoked. "hedgerow keys list" shows those that are valid.',
+  },
+  store_unavailable: {
+    ...away,
+    detail: () => 'The query engine is starting; capture goes on meanwhile. Ask again in a moment.',
+  },
+  too_many_queries: {
+    ...away,
+    detail: (f: { readonly running: number; readonly waiting: number }) =>
+      `${f.running} queries are running and ${f.waiting} wait for them, which is the most this server takes. Ask again after Retry-After.`,
+  },
+  unknown_api_key: {
+    ...unauthorized,
+    detail: () =>
+      'API key does not belong to any project. Check the project API key in your settings; "hedgerow keys list" shows the valid ones.',
+  },
+  unknown_event: {
+    ...missing,
+    detail: () => 'No event with this uuid was received in this project: neither stored, nor waiting, nor rejected.',
+  },
+  unknown_project: {
+    ...missing,
+    detail: () => 'There is no project with this id that this key may read. GET /api/projects/ lists them.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    type: 'validation_error',
+    retry: 'never',
+    level: 'debug',
+    detail: () => 'This endpoint takes a JSON body: send "Content-Type: application/json".',
+  },
+  wrong_project: {
+    ...forbidden,
+    detail: () => 'This personal API key is limited to other projects. Use one that may act on this project.',
+  },
+} as const satisfies Readonly<Record<string, ErrorEntry>>;
+
+export type ErrorCode = keyof typeof errors;
+export type FieldsOf<C extends ErrorCode> = Parameters<(typeof errors)[C]['detail']>[0];
+
+/** A refusal or failure on its way to the client: the code and what its text needs. */
+export interface Fault {
+  readonly kind: 'fault';
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly attr: string | null;
+}
+
+type NeedsFields<C extends ErrorCode> =
+  Parameters<(typeof errors)[C]['detail']> extends [] ? [] : [fields: FieldsOf<C>];
+
+/** Builds a fault; the compiler asks for exactly the fields that the code's text needs. */
+export function fault<C extends ErrorCode>(code: C, ...fields: NeedsFields<C>): Fault {
+  return { kind: 'fault', code, detail: detailOf(code, ...fields), attr: null };
+}
+
+/** The text of one code. */
+export function detailOf<C extends ErrorCode>(code: C, ...fields: NeedsFields<C>): string {
+  const detail = errors[code].detail as (...all: unknown[]) => string;
+  return detail(...fields);
+}
+
+/** Our own bug: a value that its type rules out. Never caught, never shown to a client. */
+export class Impossible extends Error {
+  constructor(value: never) {
+    super('impossible: a value that its type rules out', { cause: value });
+  }
+}

@@ -1,0 +1,87 @@
+/** Turns faults and bodies into HTTP answers: status line, headers, bytes. The only place that does. */
+import type { ServerResponse } from 'node:http';
+import { errors, type Fault } from '../errors.ts';
+
+export interface AnswerContext {
+  readonly requestId: string;
+  readonly origin: string | undefined;
+  /** The connection ends behind this answer. */
+  readonly mustClose: boolean;
+}
+
+const JSON_TYPE = 'application/json';
+const VARY = 'origin, access-control-request-method, access-control-request-headers';
+const EXPOSED = 'Retry-After, X-Request-Id';
+const RETRY_AFTER_SECONDS = '1';
+/** A day, so that browsers ask once (design.md 4). */
+const PREFLIGHT_SECONDS = '86400';
+
+/** Headers of every answer; CORS mirrors the origin and allows all (protocol.md 5.4). */
+function headersOf(context: AnswerContext, contentType: string, contentLength: number): string[] {
+  const headers = [
+    'Content-Type', contentType,
+    'Content-Length', String(contentLength),
+    'X-Request-Id', context.requestId,
+    'Access-Control-Allow-Credentials', 'true',
+    'Access-Control-Expose-Headers', EXPOSED,
+    'Vary', VARY,
+  ]; // prettier-ignore
+  if (context.origin !== undefined) headers.push('Access-Control-Allow-Origin', context.origin);
+  if (context.mustClose) headers.push('Connection', 'close');
+  return headers;
+}
+
+export function writeBody(
+  response: ServerResponse,
+  context: AnswerContext,
+  answer: { readonly status: number; readonly body: Buffer | string; readonly contentType?: string },
+): void {
+  const length = typeof answer.body === 'string' ? Buffer.byteLength(answer.body) : answer.body.length;
+  response.writeHead(answer.status, headersOf(context, answer.contentType ?? JSON_TYPE, length));
+  response.end(answer.body);
+}
+
+export function writeNoContent(response: ServerResponse, context: AnswerContext): void {
+  const headers = headersOf(context, JSON_TYPE, 0);
+  response.writeHead(204, headers.slice(4));
+  response.end();
+}
+
+export function writePreflight(
+  response: ServerResponse,
+  context: AnswerContext,
+  requestedHeaders: string | undefined,
+): void {
+  const headers = headersOf(context, JSON_TYPE, 0).slice(2);
+  headers.push('Access-Control-Allow-Methods', 'GET,POST,OPTIONS', 'Access-Control-Max-Age', PREFLIGHT_SECONDS);
+  if (requestedHeaders !== undefined) headers.push('Access-Control-Allow-Headers', requestedHeaders);
+  response.writeHead(200, headers);
+  response.end();
+}
+
+export function writeFault(
+  response: ServerResponse,
+  context: AnswerContext,
+  refusal: Fault,
+  allow: string | undefined,
+): void {
+  const entry = errors[refusal.code];
+  const body = Buffer.from(
+    JSON.stringify({ type: entry.type, code: refusal.code, detail: refusal.detail, attr: refusal.attr }),
+  );
+  const headers = headersOf(context, JSON_TYPE, body.length);
+  if (entry.retry === 'later') headers.push('Retry-After', RETRY_AFTER_SECONDS);
+  if (allow !== undefined) headers.push('Allow', allow);
+  response.writeHead(entry.status, headers);
+  response.end(body);
+}
+
+/** Raw bytes for a socket on which no request could be read. */
+export function rawFault(refusal: Fault): string {
+  const entry = errors[refusal.code];
+  const body = JSON.stringify({ type: entry.type, code: refusal.code, detail: refusal.detail, attr: refusal.attr });
+  return (
+    `HTTP/1.1 ${entry.status} Refused\r\nContent-Type: ${JSON_TYPE}\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+  );
+}

@@ -1,0 +1,158 @@
+/**
+ * Reads request bodies, each within a size and without a stall, with one sweep for all deadlines.
+ *
+ * Bounds   `maxBodyBytes` a body; a longer one is read off and thrown away, at most as much again and for at most 5 s,
+ *          so that the 413 arrives on a usable connection (protocol.md 5.3). A body of one chunk is not copied.
+ * Failure  A client that goes away ends the read with `aborted`; nothing is answered then.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Clock } from '../event/clock.ts';
+import { type Fault, fault } from '../errors.ts';
+
+export interface BodyLimits {
+  readonly maxBodyBytes: number;
+  /** Without a byte for so long, the body is refused with 408. */
+  readonly stallTimeoutMs: number;
+}
+
+/** A fault with `mustClose` leaves bytes of the request unread: the connection cannot be used again. */
+export type BodyResult =
+  | { readonly kind: 'body'; readonly bytes: Buffer }
+  | { readonly kind: 'refused'; readonly fault: Fault; readonly mustClose: boolean }
+  | { readonly kind: 'aborted' };
+
+type OnBody = (result: BodyResult) => void;
+
+const SWEEP_MS = 500;
+const DRAIN_MS = 5_000;
+const EMPTY = Buffer.alloc(0);
+
+export class BodyReader {
+  readonly #limits: BodyLimits;
+  readonly #clock: Clock;
+  readonly #reads = new Set<BodyRead>();
+  readonly #sweep: NodeJS.Timeout;
+
+  constructor(limits: BodyLimits, clock: Clock) {
+    this.#limits = limits;
+    this.#clock = clock;
+    this.#sweep = setInterval(() => {
+      const nowMs = this.#clock.monotonicMs();
+      for (const read of this.#reads) read.sweep(nowMs);
+    }, SWEEP_MS);
+    this.#sweep.unref();
+  }
+
+  /** @param onBody called exactly once */
+  read(request: IncomingMessage, onBody: OnBody): void {
+    const read = new BodyRead(request, {
+      limits: this.#limits,
+      clock: this.#clock,
+      onBody: (result) => {
+        this.#reads.delete(read);
+        onBody(result);
+      },
+    });
+    this.#reads.add(read);
+    read.start();
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+  }
+}
+
+class BodyRead {
+  readonly #request: IncomingMessage;
+  readonly #limits: BodyLimits;
+  readonly #clock: Clock;
+  readonly #onBody: OnBody;
+  #first: Buffer | undefined;
+  #more: Buffer[] | undefined;
+  #receivedBytes = 0;
+  #lastByteAtMs: number;
+  #drainsSinceMs = -1;
+  #isDone = false;
+
+  constructor(
+    request: IncomingMessage,
+    options: { readonly limits: BodyLimits; readonly clock: Clock; readonly onBody: OnBody },
+  ) {
+    this.#request = request;
+    this.#limits = options.limits;
+    this.#clock = options.clock;
+    this.#onBody = options.onBody;
+    this.#lastByteAtMs = options.clock.monotonicMs();
+  }
+
+  start(): void {
+    const request = this.#request;
+    const declared = request.headers['content-length'];
+    if (declared !== undefined && Number(declared) > this.#limits.maxBodyBytes) this.#startDrain();
+    request.on('data', (chunk: Buffer) => {
+      this.#data(chunk);
+    });
+    request.on('end', () => {
+      this.#end();
+    });
+    request.on('error', () => {
+      this.#finish({ kind: 'aborted' });
+    });
+    request.on('close', () => {
+      this.#finish({ kind: 'aborted' });
+    });
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#drainsSinceMs >= 0) {
+      if (nowMs - this.#drainsSinceMs >= DRAIN_MS) this.#refuse(this.#tooLarge(), true);
+    } else if (nowMs - this.#lastByteAtMs >= this.#limits.stallTimeoutMs) {
+      this.#refuse(fault('body_timeout', { timeoutMs: this.#limits.stallTimeoutMs }), true);
+    }
+  }
+
+  #data(chunk: Buffer): void {
+    if (this.#isDone) return;
+    this.#receivedBytes += chunk.length;
+    this.#lastByteAtMs = this.#clock.monotonicMs();
+    if (this.#drainsSinceMs < 0 && this.#receivedBytes > this.#limits.maxBodyBytes) this.#startDrain();
+    if (this.#drainsSinceMs >= 0) {
+      if (this.#receivedBytes > 2 * this.#limits.maxBodyBytes) this.#refuse(this.#tooLarge(), true);
+      return;
+    }
+    if (this.#first === undefined) this.#first = chunk;
+    else if (this.#more === undefined) this.#more = [this.#first, chunk];
+    else this.#more.push(chunk);
+  }
+
+  #startDrain(): void {
+    this.#drainsSinceMs = this.#clock.monotonicMs();
+    this.#first = undefined;
+    this.#more = undefined;
+  }
+
+  #end(): void {
+    if (this.#drainsSinceMs >= 0) {
+      this.#refuse(this.#tooLarge(), false);
+      return;
+    }
+    const bytes = this.#more === undefined ? (this.#first ?? EMPTY) : Buffer.concat(this.#more, this.#receivedBytes);
+    this.#finish({ kind: 'body', bytes });
+  }
+
+  #tooLarge(): Fault {
+    return fault('payload_too_large', { problem: `Request body exceeds limit of ${this.#limits.maxBodyBytes} bytes` });
+  }
+
+  #refuse(refusal: Fault, mustClose: boolean): void {
+    this.#finish({ kind: 'refused', fault: refusal, mustClose });
+  }
+
+  #finish(result: BodyResult): void {
+    if (this.#isDone) return;
+    this.#isDone = true;
+    this.#first = undefined;
+    this.#more = undefined;
+    this.#onBody(result);
+  }
+}

@@ -1,0 +1,440 @@
+/**
+ * Group commit: appends that wait while one write is under way share the next, synced one.
+ *
+ * Guarantees
+ *   G1  `append` resolves with a receipt only after the O_DSYNC write that holds its frame has returned.
+ *   G2  Sequence numbers follow the order of `append` calls and leave no gap: a refused group's are used again.
+ *   G3  A frame is whole or absent after a crash: its CRC covers length, version, sequence and records. Frames of one
+ *       group may survive in part and in any order; recovery keeps a prefix, and none of it was acknowledged.
+ *   G4  What was refused is never read: the next segment's header, and until there is one the watermark, says where
+ *       the good frames end. (Where the disk also refuses to sync the watermark, and then the power fails before it
+ *       takes a new segment, such frames can come back.)
+ * Bounds   queuedBytes <= maxQueueBytes, by default two requests of the largest size once inflated (2 x 105 MiB with
+ *          what the records add), so that one full-size batch never shuts out the next. A full queue refuses with
+ *          `overloaded`. A group ends at 4 MiB or a quarter of a segment, or holds one larger frame. A frame larger
+ *          than a segment gets a segment of its own size.
+ * Order    copy -> number and seal -> write -> watermark -> receipts -> readers -> next group. One write in flight a
+ *          stream: with two, the later could be whole on disk and the earlier torn, and recovery, which stops at the
+ *          first bad frame, would drop acknowledged data.
+ * Failure  No space or a failed write: the group is refused (`disk_full`, `log_unavailable`), reads go on, and the next
+ *          group tries a new segment, since nobody knows which pages of the old one reached the disk. Where there is
+ *          none to be had everything is refused at once, and a timer tries again each second.
+ * Source   docs/decisions/0003-segment-log.md. Proof: segment-log.sim.test.ts, test/crash/power-cut.test.ts.
+ */
+import { join } from 'node:path';
+import type { Clock } from '../../event/clock.ts';
+import type { IdSource } from '../../event/id-source.ts';
+import { formatUuid } from '../../event/uuid.ts';
+import { asStreamId } from '../log.ts';
+import type { AppendReadiness, AppendReceipt, AppendRefusal, LogWriter, RecordBatch, StreamId } from '../log.ts';
+import { readCommitted } from './committed-offset.ts';
+import { errnoOf, nodeDisk, type Disk } from './disk.ts';
+import { FrameGroup } from './frame-group.ts';
+import { FRAME_HEADER_BYTES, frameBytesFor, SEGMENT_HEADER_BYTES } from './layout.ts';
+import { recoverStream } from './recovery.ts';
+import { SegmentShelf, type ActiveSegment } from './segment-shelf.ts';
+import { listStreams } from './stream-folders.ts';
+import { tryStreamLock, type StreamLock } from './stream-lock.ts';
+import { WatermarkFile } from './watermark.ts';
+
+const MIB = 1 << 20;
+const MAX_GROUP_BYTES = 4 * MIB;
+const MAX_PAYLOAD_BYTES = 0xffff_ffff - FRAME_HEADER_BYTES;
+const MAX_POOLED_GROUPS = 2;
+
+export interface SegmentLogWriterSettings {
+  /** Holds a folder for each stream. */
+  readonly dir: string;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+  /** Which stream to write; a free one of `dir`, or a new one, when undefined. */
+  readonly stream?: StreamId | undefined;
+  /** Size of a segment file, bytes, a multiple of 4096 from 64 KiB. Default 32 MiB. */
+  readonly segmentBytes?: number | undefined;
+  /** Appends that wait, bytes. Default 210 MiB. */
+  readonly maxQueueBytes?: number | undefined;
+  /** Left free on the volume, bytes. Default 64 MiB. */
+  readonly reserveBytes?: number | undefined;
+  /** How often to look for room after a failure, ms. Default 1000. */
+  readonly retryMs?: number | undefined;
+  /** How often to look for committed segments to let go of, ms. Default 5000. */
+  readonly tidyMs?: number | undefined;
+  readonly disk?: Disk | undefined;
+  /** Called after each group that became durable, before the receipts are seen. Must not throw. */
+  readonly onDurable?: (() => void) | undefined;
+  /** Told of what failed underneath, for the log. Must not throw. */
+  readonly onFault?: ((fault: LogFault) => void) | undefined;
+}
+
+/** What failed; the outcome for clients is in the refusals. */
+export interface LogFault {
+  readonly during: 'write' | 'new_segment' | 'spare' | 'watermark' | 'tidy';
+  readonly code: 'disk_full' | 'log_unavailable';
+  readonly cause: unknown;
+}
+
+const overloaded: AppendRefusal = { kind: 'refused', code: 'overloaded' };
+const draining: AppendRefusal = { kind: 'refused', code: 'draining' };
+const ready: AppendReadiness = { kind: 'ready' };
+
+function refusalFor(cause: unknown): AppendRefusal & { readonly code: 'disk_full' | 'log_unavailable' } {
+  const errno = errnoOf(cause);
+  return { kind: 'refused', code: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'disk_full' : 'log_unavailable' };
+}
+
+export class SegmentLogWriter implements LogWriter {
+  readonly stream: StreamId;
+  readonly #disk: Disk;
+  readonly #folder: string;
+  readonly #lock: StreamLock;
+  readonly #shelf: SegmentShelf;
+  readonly #watermark: WatermarkFile;
+  readonly #maxQueueBytes: number;
+  readonly #maxGroupBytes: number;
+  readonly #retryMs: number;
+  readonly #onDurable: () => void;
+  readonly #onFault: (fault: LogFault) => void;
+  readonly #start = (): void => this.#startNext();
+
+  /** Oldest first; the last one fills. */
+  readonly #queue: FrameGroup[] = [];
+  readonly #pool: FrameGroup[] = [];
+  #queuedBytes = 0;
+  /** From the decision to start a group until nothing waits. */
+  #isBusy = false;
+  #sequence: number;
+  #segment: ActiveSegment | undefined;
+  #position = SEGMENT_HEADER_BYTES;
+  /** Why there is no segment to be had, since the last attempt. */
+  #outage: (AppendRefusal & { readonly code: 'disk_full' | 'log_unavailable' }) | undefined;
+  #isWatermarkBehind = false;
+  #isDraining = false;
+  #retryTimer: NodeJS.Timeout | undefined;
+  readonly #tidyTimer: NodeJS.Timeout;
+  #whenIdle: (() => void) | undefined;
+  #closed: Promise<void> | undefined;
+  /** Work beside the appends; never rejects. One at a time: a slow disk must not pile it up. */
+  #chore: Promise<void> | undefined;
+
+  private constructor(settings: SegmentLogWriterSettings, parts: WriterParts) {
+    this.stream = parts.stream;
+    this.#disk = parts.disk;
+    this.#folder = parts.folder;
+    this.#lock = parts.lock;
+    this.#shelf = parts.shelf;
+    this.#watermark = parts.watermark;
+    this.#sequence = parts.sequence;
+    this.#maxQueueBytes = settings.maxQueueBytes ?? 210 * MIB;
+    this.#maxGroupBytes = Math.min(MAX_GROUP_BYTES, Math.floor(parts.segmentBytes / 4));
+    this.#retryMs = settings.retryMs ?? 1000;
+    this.#onDurable = settings.onDurable ?? ((): void => undefined);
+    this.#onFault = settings.onFault ?? ((): void => undefined);
+    this.#tidyTimer = setInterval(() => this.#startChore(() => this.#tidy()), settings.tidyMs ?? 5000);
+    this.#tidyTimer.unref();
+  }
+
+  /**
+   * Takes a stream, recovers it, and begins a segment. Without room for one it opens all the same, and refuses.
+   *
+   * @throws LogDamaged, LogFormatTooNew, or what the disk says; Error when `stream` is written by somebody else.
+   */
+  static async open(settings: SegmentLogWriterSettings): Promise<SegmentLogWriter> {
+    const disk = settings.disk ?? nodeDisk;
+    const segmentBytes = settings.segmentBytes ?? 32 * MIB;
+    if (!Number.isInteger(segmentBytes / 4096) || segmentBytes < 64 * 1024) {
+      throw new RangeError(`segmentBytes is ${segmentBytes}; expected a multiple of 4096 from 65536`);
+    }
+    await disk.makeFolder(settings.dir);
+    const taken = await takeStream(disk, settings);
+    const { folder, stream, lock } = taken;
+    let watermark: WatermarkFile | undefined;
+    try {
+      const { clock, ids, reserveBytes = 64 * MIB } = settings;
+      const found = await recoverStream(disk, folder);
+      const shelf = await SegmentShelf.open({ disk, folder, clock, ids, segmentBytes, reserveBytes }, found);
+      watermark = await WatermarkFile.create(disk, folder);
+      const sequence = found.endSequence;
+      const parts = { disk, folder, stream, lock, shelf, watermark, sequence, segmentBytes };
+      const writer = new SegmentLogWriter(settings, parts);
+      await writer.#openSegment();
+      writer.#startChore(() => writer.#tidy());
+      return writer;
+    } catch (error) {
+      await watermark?.close();
+      await lock.release();
+      throw error;
+    }
+  }
+
+  append(batch: RecordBatch): Promise<AppendReceipt | AppendRefusal> {
+    if (batch.count < 1 || batch.bytes.length > MAX_PAYLOAD_BYTES) {
+      throw new RangeError(`a batch of ${batch.count} records and ${batch.bytes.length} bytes cannot be appended`);
+    }
+    if (this.#isDraining) return Promise.resolve(draining);
+    if (this.#outage !== undefined) return Promise.resolve(this.#outage);
+    const frameBytes = frameBytesFor(batch.bytes.length);
+    if (this.#queuedBytes + frameBytes > this.#maxQueueBytes) return Promise.resolve(overloaded);
+    let group = this.#queue.at(-1);
+    if (group === undefined || (group.usedBytes > 0 && group.usedBytes + frameBytes > this.#maxGroupBytes)) {
+      group = this.#pool.pop() ?? new FrameGroup();
+      this.#queue.push(group);
+    }
+    this.#queuedBytes += frameBytes;
+    const outcome = group.add(batch);
+    if (!this.#isBusy) {
+      this.#isBusy = true;
+      // At the end of this turn of the event loop: requests that arrived together share the write.
+      setImmediate(this.#start);
+    }
+    return outcome;
+  }
+
+  readiness(): AppendReadiness {
+    if (this.#isDraining) return draining;
+    if (this.#outage !== undefined) return this.#outage;
+    // Half: what is asked for now arrives later, and may be as large as all of the other half.
+    return this.#queuedBytes > this.#maxQueueBytes / 2 ? overloaded : ready;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  async #drain(): Promise<void> {
+    this.#isDraining = true;
+    if (this.#isBusy) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    clearInterval(this.#tidyTimer);
+    clearTimeout(this.#retryTimer);
+    await this.#chore;
+    try {
+      if (this.#isWatermarkBehind) this.#note('open');
+      await this.#watermark.sync();
+    } catch (error) {
+      this.#report('watermark', error); // recovery finds the end without it
+    }
+    if (this.#segment !== undefined) await this.#disk.close(this.#segment.fd);
+    await this.#watermark.close();
+    await this.#lock.release();
+  }
+
+  #startNext(): void {
+    const group = this.#queue.shift();
+    if (group === undefined) {
+      this.#isBusy = false;
+      for (const pooled of this.#pool) pooled.shrink();
+      this.#whenIdle?.();
+      return;
+    }
+    const segment = this.#segment;
+    if (segment !== undefined && this.#position + group.usedBytes <= segment.segmentBytes) this.#write(group, segment);
+    else void this.#roll(group);
+  }
+
+  #write(group: FrameGroup, segment: ActiveSegment): void {
+    group.seal(this.#sequence, segment.key);
+    const { bytes } = group;
+    const start = this.#position;
+    let doneBytes = 0;
+    const done = (error: Error | null, written: number): void => {
+      if (error !== null || written <= 0) {
+        void this.#failWrite(group, error ?? new Error('the disk wrote nothing'));
+        return;
+      }
+      doneBytes += written;
+      if (doneBytes < bytes.length) this.#disk.write(segment.fd, bytes.subarray(doneBytes), start + doneBytes, done);
+      else this.#finish(group);
+    };
+    this.#disk.write(segment.fd, bytes, start, done);
+  }
+
+  #finish(group: FrameGroup): void {
+    const firstSequence = this.#sequence;
+    this.#sequence += group.recordCount;
+    this.#position += group.usedBytes;
+    this.#queuedBytes -= group.usedBytes;
+    this.#note('open');
+    group.acknowledge(this.stream, firstSequence);
+    this.#recycle(group);
+    this.#onDurable();
+    this.#startNext();
+  }
+
+  async #failWrite(group: FrameGroup, cause: unknown): Promise<void> {
+    const segment = this.#segment;
+    this.#segment = undefined;
+    if (segment !== undefined) {
+      this.#shelf.markSuspect(segment.ordinal);
+      try {
+        const { ordinal } = segment;
+        this.#watermark.note({ sequence: this.#sequence, ordinal, position: this.#position, tail: 'refused' });
+        await this.#watermark.sync();
+      } catch (error) {
+        this.#report('watermark', error); // the header of the next segment says it too
+      }
+      await this.#disk.close(segment.fd).catch(() => undefined);
+    }
+    this.#report('write', cause);
+    this.#refuse(group, refusalFor(cause));
+    this.#startNext();
+  }
+
+  /** Goes on in a new segment, with `group` first. */
+  async #roll(group: FrameGroup): Promise<void> {
+    const full = this.#segment;
+    this.#segment = undefined;
+    if (full !== undefined) await this.#disk.close(full.fd).catch(() => undefined);
+    try {
+      // What the store already has makes room, and saves filling a new file.
+      if (!this.#shelf.hasSpare) await this.#shelf.letGo(await readCommitted(this.#disk, this.#folder));
+      await this.#begin(group.usedBytes);
+    } catch (error) {
+      this.#declareOutage(error);
+      this.#refuse(group, refusalFor(error));
+      for (const waiting of this.#queue.splice(0)) this.#refuse(waiting, refusalFor(error));
+      this.#startNext();
+      return;
+    }
+    if (this.#segment !== undefined) this.#write(group, this.#segment);
+    this.#startChore(() => this.#tidy());
+  }
+
+  async #begin(atLeastBytes: number): Promise<void> {
+    this.#segment = await this.#shelf.activate(this.#sequence, atLeastBytes);
+    this.#position = SEGMENT_HEADER_BYTES;
+    this.#outage = undefined;
+  }
+
+  #declareOutage(cause: unknown): void {
+    this.#outage = refusalFor(cause);
+    this.#report('new_segment', cause);
+    this.#armRetry();
+  }
+
+  #armRetry(): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => {
+      const isStarted = this.#startChore(() => this.#probe());
+      if (!isStarted) this.#armRetry();
+    }, this.#retryMs);
+    this.#retryTimer.unref();
+  }
+
+  /** Tries for a segment while nobody is let in; never throws. */
+  async #probe(): Promise<void> {
+    await this.#openSegment();
+    await this.#tidy();
+  }
+
+  async #openSegment(): Promise<void> {
+    try {
+      await this.#shelf.letGo(await readCommitted(this.#disk, this.#folder));
+      await this.#begin(0);
+    } catch (error) {
+      this.#declareOutage(error);
+    }
+  }
+
+  #startChore(work: () => Promise<void>): boolean {
+    if (this.#chore !== undefined || this.#isDraining) return false;
+    this.#chore = work().finally(() => {
+      this.#chore = undefined;
+    });
+    return true;
+  }
+
+  /** Lets go of what the store has, and prepares the next segment; never throws. */
+  async #tidy(): Promise<void> {
+    if (this.#isDraining) return;
+    try {
+      if (this.#isWatermarkBehind) this.#note('open');
+      await this.#shelf.letGo(await readCommitted(this.#disk, this.#folder));
+    } catch (error) {
+      this.#report('tidy', error);
+    }
+    if (this.#isDraining || this.#outage !== undefined) return;
+    await this.#shelf.prepareSpare().catch((error: unknown) => this.#report('spare', error));
+  }
+
+  #note(tail: 'open'): void {
+    const segment = this.#segment;
+    if (segment === undefined) return;
+    try {
+      const { ordinal } = segment;
+      this.#watermark.note({ sequence: this.#sequence, ordinal, position: this.#position, tail });
+      this.#isWatermarkBehind = false;
+    } catch (error) {
+      // The group is durable all the same: its receipts are true, and readers get it once this succeeds.
+      this.#isWatermarkBehind = true;
+      this.#report('watermark', error);
+    }
+  }
+
+  #refuse(group: FrameGroup, refusal: AppendRefusal): void {
+    this.#queuedBytes -= group.usedBytes;
+    group.refuse(refusal);
+    this.#recycle(group);
+  }
+
+  #recycle(group: FrameGroup): void {
+    if (this.#pool.length < MAX_POOLED_GROUPS) this.#pool.push(group);
+  }
+
+  #report(during: LogFault['during'], cause: unknown): void {
+    this.#onFault({ during, code: refusalFor(cause).code, cause });
+  }
+}
+
+interface WriterParts {
+  readonly stream: StreamId;
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly lock: StreamLock;
+  readonly shelf: SegmentShelf;
+  readonly watermark: WatermarkFile;
+  readonly sequence: number;
+  readonly segmentBytes: number;
+}
+
+interface TakenStream {
+  readonly stream: StreamId;
+  readonly folder: string;
+  readonly lock: StreamLock;
+}
+
+/** A stream that nobody writes: the one asked for, else the first free one, else a new one. */
+async function takeStream(disk: Disk, settings: SegmentLogWriterSettings): Promise<TakenStream> {
+  const { dir, ids, clock } = settings;
+  const tryTake = async (stream: StreamId): Promise<TakenStream | undefined> => {
+    const folder = join(dir, stream);
+    const lock = await tryStreamLock(disk, folder, 'create');
+    return lock === undefined ? undefined : { stream, folder, lock };
+  };
+  if (settings.stream !== undefined) {
+    await makeStreamFolder(disk, dir, settings.stream);
+    const taken = await tryTake(settings.stream);
+    if (taken !== undefined) return taken;
+    throw new Error(`the stream ${settings.stream} in ${dir} is being written by another process`);
+  }
+  for (const stream of await listStreams(disk, dir)) {
+    const taken = await tryTake(stream);
+    if (taken !== undefined) return taken;
+  }
+  for (;;) {
+    const uuid = new Uint8Array(16);
+    ids.writeUuidV7(clock.nowMs(), uuid, 0);
+    const stream = asStreamId(formatUuid(uuid));
+    await makeStreamFolder(disk, dir, stream);
+    const taken = await tryTake(stream);
+    if (taken !== undefined) return taken; // else another process that starts now found the folder first
+  }
+}
+
+async function makeStreamFolder(disk: Disk, dir: string, stream: StreamId): Promise<void> {
+  await disk.makeFolder(join(dir, stream));
+  await disk.syncFolder(dir);
+}

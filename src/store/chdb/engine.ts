@@ -1,0 +1,308 @@
+/**
+ * The engine inside the child process: opens the folder, migrates it, keeps the sessions, runs what is asked.
+ *
+ * Sessions: one for the loader's inserts and look-ups, one that is always free to stop the others, and a few
+ * for readers, opened when first needed; readers that find none wait in order.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { migrationsFrom, prepareStatements, readVersionSql, recordSql, schemaVersion } from '../migrations.ts';
+import { database, findUuidsSql, insertSql } from '../schema.ts';
+import { readUserSql, treeFault } from '../user-sql.ts';
+import { isTransient, queryFault } from './engine-faults.ts';
+import { EngineError, EngineSession } from './engine-session.ts';
+import type { ChildOptions, ChildReply, ChildRequest } from './messages.ts';
+
+/** A child that was killed holds its lock until the kernel has taken it apart. */
+const LOCK_WAIT_MS = 10_000;
+const LOCK_RETRY_MS = 200;
+const MAX_QUERY_TEXT_BYTES = 16 << 20;
+const MAX_ANSWER_BYTES = 256 << 20;
+const NEWLINE = 0x0a;
+
+export class FatalStart extends Error {
+  override readonly name = 'FatalStart';
+  readonly reason: 'in_use' | 'newer_version' | 'failed';
+
+  constructor(reason: 'in_use' | 'newer_version' | 'failed', message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+type QueryMessage = Extract<ChildRequest, { kind: 'query' }>;
+type Send = (reply: ChildReply) => void;
+
+export class Engine {
+  readonly #options: ChildOptions;
+  readonly #connectionArgs: readonly string[];
+  readonly #writer: EngineSession;
+  readonly #admin: EngineSession;
+  readonly #idleReaders: EngineSession[] = [];
+  #openReaders = 0;
+  readonly #waiting: ((reader: EngineSession) => void)[] = [];
+  readonly #cancelled = new Set<number>();
+  readonly #running = new Set<number>();
+
+  private constructor(options: ChildOptions, connectionArgs: readonly string[], writer: EngineSession) {
+    this.#options = options;
+    this.#connectionArgs = connectionArgs;
+    this.#writer = writer;
+    this.#admin = EngineSession.open(options.dir, connectionArgs);
+  }
+
+  /** @throws FatalStart */
+  static async open(options: ChildOptions): Promise<Engine> {
+    const args = [
+      `--max_server_memory_usage=${options.memoryBytes}`,
+      '--mark_cache_size=67108864',
+      '--index_mark_cache_size=16777216',
+      '--primary_index_cache_size=67108864',
+      '--query_condition_cache_size=16777216',
+      '--compiled_expression_cache_size=33554432',
+      '--asynchronous_metrics_update_period_s=60',
+    ];
+    const writer = await openWhenFree(options.dir, args);
+    try {
+      await migrate(writer);
+    } catch (error) {
+      if (error instanceof FatalStart) throw error;
+      throw new FatalStart('failed', error instanceof Error ? error.message : String(error));
+    }
+    const engine = new Engine(options, args, writer);
+    for (const session of [engine.#writer, engine.#admin]) await session.run(`USE ${database}`);
+    return engine;
+  }
+
+  async handle(request: Exclude<ChildRequest, { kind: 'close' }>, send: Send): Promise<void> {
+    switch (request.kind) {
+      case 'insert':
+        return this.#onWriter(request.id, send, async () => {
+          await this.#writer.run(insertSql(request.table, request.file, request.token));
+          send({ kind: 'done', id: request.id });
+        });
+      case 'find':
+        return this.#onWriter(request.id, send, async () => {
+          const found = await this.#writer.run(`${findUuidsSql(request.file)}\n${ownSuffix({ timeoutMs: 60_000 })}`);
+          const uuids = rowsOf(found).map((row) => ({
+            projectId: Number(row[0]),
+            uuid: String(row[1]),
+            stream: String(row[2]),
+            sequence: Number(row[3]),
+          }));
+          send({ kind: 'found', id: request.id, uuids });
+        });
+      case 'query':
+        return this.#query(request, send);
+      case 'cancel':
+        return this.#cancel(request.id);
+      default:
+        throw new TypeError('a request that its type rules out', { cause: request satisfies never });
+    }
+  }
+
+  close(): void {
+    for (const session of [this.#writer, this.#admin, ...this.#idleReaders]) session.close();
+  }
+
+  async #onWriter(id: number, send: Send, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      send({ kind: 'failed', id, isTransient: isTransient(error), message: message.slice(0, 2000) });
+    }
+  }
+
+  async #query(request: QueryMessage, send: Send): Promise<void> {
+    const { id } = request;
+    this.#running.add(id);
+    const reader = request.isInternal ? this.#writer : await this.#takeReader();
+    try {
+      if (this.#cancelled.has(id)) throw new EngineError(394, 'cancelled while it waited');
+      if (request.projectId === undefined) await this.#runOwn(request, reader, send);
+      else await this.#runUser(request, request.projectId, reader, send);
+    } catch (error) {
+      send({ ...queryFault(error, request.sql, request.timeoutMs), id });
+    } finally {
+      this.#running.delete(id);
+      this.#cancelled.delete(id);
+      if (!request.isInternal) this.#giveBack(reader);
+    }
+  }
+
+  async #runOwn(request: QueryMessage, session: EngineSession, send: Send): Promise<void> {
+    const { id, sql, maxRows, timeoutMs } = request;
+    if (/^\s*(select|with)\b/i.test(sql)) {
+      const suffix = ownSuffix({ timeoutMs, tag: tagOf(id), maxRows });
+      sendRows(await session.run(`${sql}\n${suffix}`, request.parameters), request, send);
+    } else {
+      await session.run(sql, request.parameters);
+      send({ kind: 'rows', id, columns: [], types: [], rowsJson: '[]', rowCount: 0, hasMore: false });
+    }
+  }
+
+  async #runUser(request: QueryMessage, projectId: number, session: EngineSession, send: Send): Promise<void> {
+    const { id, maxRows, timeoutMs } = request;
+    const refuse = (message: string): void => send({ kind: 'fault', id, reason: 'refused', message });
+    const read = readUserSql(request.sql);
+    if ('fault' in read) return refuse(read.fault);
+    const parameters = request.parameters;
+    let ast: string;
+    try {
+      ast = Buffer.from(
+        await session.run(
+          `EXPLAIN AST ${read.text}\nFORMAT TSVRaw SETTINGS max_query_size = ${MAX_QUERY_TEXT_BYTES}`,
+          parameters,
+        ),
+      ).toString('utf8');
+    } catch (error) {
+      const shift = 'EXPLAIN AST '.length;
+      if (!(error instanceof EngineError)) throw error;
+      throw new EngineError(
+        error.code,
+        error.message.replace(/position (\d+)/, (_, at: string) => `position ${Math.max(Number(at) - shift, 1)}`),
+      );
+    }
+    const fault = treeFault(ast);
+    if (fault !== undefined) return refuse(fault);
+    const filter = `project_id = ${projectId}`;
+    const suffix = ownSuffix({ timeoutMs, tag: tagOf(id), maxRows });
+    // Filters must not be merged: a user's condition would be tried on rows that the project's filter shuts out, and
+    // could tell of them by failing (throwIf).
+    const confined =
+      `, additional_table_filters = {'${database}.events': '${filter}', '${database}.rejections': '${filter}'}, ` +
+      `query_plan_merge_filters = 0, allow_introspection_functions = 0, ` +
+      `max_memory_usage = ${Math.floor(this.#options.memoryBytes * 0.6)}, ` +
+      `max_bytes_before_external_group_by = ${Math.floor(this.#options.memoryBytes * 0.25)}, ` +
+      `max_bytes_before_external_sort = ${Math.floor(this.#options.memoryBytes * 0.25)}, readonly = 1`;
+    sendRows(await session.run(`${read.text}\n${suffix}${confined}`, parameters), request, send);
+  }
+
+  async #cancel(id: number): Promise<void> {
+    if (!this.#running.has(id)) return;
+    this.#cancelled.add(id);
+    await this.#admin.run(`KILL QUERY WHERE Settings['log_comment'] = '${tagOf(id)}' ASYNC`);
+  }
+
+  async #takeReader(): Promise<EngineSession> {
+    const idle = this.#idleReaders.pop();
+    if (idle !== undefined) return idle;
+    if (this.#openReaders < this.#options.readers) {
+      this.#openReaders += 1;
+      try {
+        const opened = EngineSession.open(this.#options.dir, this.#connectionArgs);
+        await opened.run(`USE ${database}`);
+        return opened;
+      } catch (error) {
+        this.#openReaders -= 1;
+        throw error;
+      }
+    }
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #giveBack(reader: EngineSession): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#idleReaders.push(reader);
+    else next(reader);
+  }
+}
+
+async function openWhenFree(dir: string, args: readonly string[]): Promise<EngineSession> {
+  const attempts = LOCK_WAIT_MS / LOCK_RETRY_MS;
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return EngineSession.open(dir, args);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      // The engine tells the reason on stderr only; a held lock is by far the most likely, so it is waited for first.
+      if (attempt >= attempts) throw new FatalStart('in_use', message);
+      await sleep(LOCK_RETRY_MS);
+    }
+  }
+}
+
+async function migrate(session: EngineSession): Promise<void> {
+  for (const statement of prepareStatements) await session.run(statement);
+  const version = Number(rowsOf(await session.run(readVersionSql))[0]?.[0] ?? 0);
+  const left = migrationsFrom(version);
+  if ('newerVersion' in left) {
+    throw new FatalStart(
+      'newer_version',
+      `The store has schema version ${left.newerVersion}; this Hedgerow knows versions up to ${schemaVersion}. ` +
+        'A newer Hedgerow wrote it: start that one again.',
+    );
+  }
+  for (const migration of left) {
+    for (const statement of migration.statements) await session.run(statement);
+    await session.run(recordSql(migration));
+  }
+}
+
+function tagOf(id: number): string {
+  return `hedgerow-${process.pid}-${id}`;
+}
+
+interface SuffixOptions {
+  readonly timeoutMs: number;
+  readonly tag?: string;
+  readonly maxRows?: number;
+}
+
+/** Format and settings behind a SELECT. They hold for the whole statement, a UNION included. */
+function ownSuffix({ timeoutMs, tag, maxRows }: SuffixOptions): string {
+  const format = maxRows === undefined ? 'JSONCompactEachRow' : 'JSONCompactEachRowWithNamesAndTypes';
+  const tagged = tag === undefined ? '' : `, log_comment = '${tag}'`;
+  const limited =
+    maxRows === undefined ? '' : `, max_result_rows = ${Math.floor(maxRows) + 1}, result_overflow_mode = 'break'`;
+  return (
+    `FORMAT ${format} SETTINGS max_execution_time = ${Math.max(timeoutMs, 1) / 1000}${tagged}${limited}, ` +
+    `max_query_size = ${MAX_QUERY_TEXT_BYTES}, output_format_json_quote_64bit_integers = 0, ` +
+    `output_format_json_quote_decimals = 0, output_format_json_escape_forward_slashes = 0, ` +
+    `output_format_json_validate_utf8 = 1, date_time_output_format = 'iso', session_timezone = 'UTC'`
+  );
+}
+
+function rowsOf(answer: Uint8Array): unknown[][] {
+  const lines = Buffer.from(answer).toString('utf8').split('\n');
+  return lines.filter((line) => line !== '').map((line): unknown[] => asArray(JSON.parse(line)));
+}
+
+function asArray(value: unknown): unknown[] {
+  if (!Array.isArray(value)) throw new TypeError('the engine answered with something else than rows');
+  return value;
+}
+
+/** The engine's lines are names, types, then a row each; a newline within a value is escaped. */
+function sendRows(answer: Uint8Array, request: QueryMessage, send: Send): void {
+  const { id, maxRows } = request;
+  if (answer.byteLength > MAX_ANSWER_BYTES) {
+    const message = `The answer is larger than ${MAX_ANSWER_BYTES} bytes; ask for fewer rows or columns.`;
+    send({ kind: 'fault', id, reason: 'memory', message });
+    return;
+  }
+  const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.byteLength);
+  const namesEnd = bytes.indexOf(NEWLINE);
+  const typesEnd = bytes.indexOf(NEWLINE, namesEnd + 1);
+  const columns = asArray(JSON.parse(bytes.toString('utf8', 0, namesEnd))).map(String);
+  const types = asArray(JSON.parse(bytes.toString('utf8', namesEnd + 1, typesEnd))).map(String);
+  let rowCount = 0;
+  let at = typesEnd + 1;
+  let hasMore = false;
+  while (at < bytes.length) {
+    if (rowCount === maxRows) {
+      hasMore = true;
+      break;
+    }
+    const lineEnd = bytes.indexOf(NEWLINE, at);
+    rowCount += 1;
+    if (lineEnd < 0) {
+      at = bytes.length + 1;
+      break;
+    }
+    bytes[lineEnd] = 0x2c;
+    at = lineEnd + 1;
+  }
+  const rowsJson = rowCount === 0 ? '[]' : `[${bytes.toString('utf8', typesEnd + 1, at - 1)}]`;
+  send({ kind: 'rows', id, columns, types, rowsJson, rowCount, hasMore });
+}

@@ -1,0 +1,562 @@
+/**
+ * A v0 document's text becomes raw events: one pass that validates all of it and notes where the known fields lie.
+ *
+ * The shapes of protocol.md 3.1, with design.md 4: an event that does not fit its shape carries a fault and leaves the
+ * others alone; only a text that is no JSON, or a document of no known shape, is refused as a whole.
+ */
+import { type Fault, fault } from '../../errors.ts';
+import { eventFlags, type EventFault, type RawEvent, type DistinctIdForm } from '../raw-event.ts';
+import { BadJson, JsonScanner } from '../json/json-scanner.ts';
+import { placeOf, stringText } from '../json/json-text.ts';
+import { propertyFields, type PropertyField, topLevelFields, type TopLevelField } from './field-names.ts';
+
+export interface DecodedDocument {
+  readonly kind: 'document';
+  readonly shape: 'array' | 'batch' | 'single';
+  readonly events: readonly RawEvent[];
+  /** The batch's own key; for other shapes the events name theirs. */
+  readonly batchToken: string | undefined;
+  /** `sent_at` of a batch, as written. */
+  readonly sentAt: string | undefined;
+  readonly isHistorical: boolean;
+}
+
+const QUOTE = 0x22;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
+const OPEN_BRACKET = 0x5b;
+const CLOSE_BRACKET = 0x5d;
+const LOWER_N = 0x6e;
+const LOWER_T = 0x74;
+const LOWER_F = 0x66;
+const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+
+/** The fields of one object while it is scanned; made once and reset, since objects nest one deep at the most. */
+class Fields {
+  start = 0;
+  flags = 0;
+  fault: EventFault | undefined = undefined;
+  nameStart = -1;
+  nameEnd = -1;
+  hasNameField = false;
+  distinctIdForm: DistinctIdForm = 'absent';
+  distinctIdStart = -1;
+  distinctIdEnd = -1;
+  uuidStart = -1;
+  uuidEnd = -1;
+  tokenStart = -1;
+  tokenEnd = -1;
+  timestampStart = -1;
+  timestampEnd = -1;
+  offsetMs: number | undefined = undefined;
+  propertiesStart = -1;
+  propertiesEnd = -1;
+  setStart = -1;
+  setEnd = -1;
+  setOnceStart = -1;
+  setOnceEnd = -1;
+  unsetStart = -1;
+  unsetEnd = -1;
+  libStart = -1;
+  libEnd = -1;
+  libVersionStart = -1;
+  libVersionEnd = -1;
+  // From `properties`, used when the top level has none.
+  innerTokenStart = -1;
+  innerTokenEnd = -1;
+  innerTokenIsEscaped = false;
+  innerDistinctIdForm: DistinctIdForm = 'absent';
+  innerDistinctIdStart = -1;
+  innerDistinctIdEnd = -1;
+  seen = 0;
+
+  reset(start: number): void {
+    this.start = start;
+    this.flags = 0;
+    this.fault = undefined;
+    this.nameStart = this.nameEnd = -1;
+    this.hasNameField = false;
+    this.distinctIdForm = 'absent';
+    this.distinctIdStart = this.distinctIdEnd = -1;
+    this.uuidStart = this.uuidEnd = -1;
+    this.tokenStart = this.tokenEnd = -1;
+    this.timestampStart = this.timestampEnd = -1;
+    this.offsetMs = undefined;
+    this.propertiesStart = this.propertiesEnd = -1;
+    this.setStart = this.setEnd = -1;
+    this.setOnceStart = this.setOnceEnd = -1;
+    this.unsetStart = this.unsetEnd = -1;
+    this.libStart = this.libEnd = -1;
+    this.libVersionStart = this.libVersionEnd = -1;
+    this.innerTokenStart = this.innerTokenEnd = -1;
+    this.innerTokenIsEscaped = false;
+    this.innerDistinctIdForm = 'absent';
+    this.innerDistinctIdStart = this.innerDistinctIdEnd = -1;
+    this.seen = 0;
+  }
+
+  /** The first problem stays: it is the one that the answer names. */
+  blame(code: EventFault['code'], field: string | undefined, problem: string): void {
+    this.fault ??= { code, field, problem };
+  }
+
+  toRawEvent(body: Buffer, end: number, index: number): RawEvent {
+    const usesInnerToken = this.tokenStart < 0;
+    const usesInnerId = this.distinctIdForm === 'absent';
+    let { flags } = this;
+    if (usesInnerToken && this.innerTokenIsEscaped) flags |= eventFlags.tokenIsEscaped;
+    return {
+      body,
+      index,
+      start: this.start,
+      end,
+      fault: this.fault,
+      flags,
+      nameStart: this.nameStart,
+      nameEnd: this.nameEnd,
+      distinctIdForm: usesInnerId ? this.innerDistinctIdForm : this.distinctIdForm,
+      distinctIdStart: usesInnerId ? this.innerDistinctIdStart : this.distinctIdStart,
+      distinctIdEnd: usesInnerId ? this.innerDistinctIdEnd : this.distinctIdEnd,
+      uuidStart: this.uuidStart,
+      uuidEnd: this.uuidEnd,
+      tokenStart: usesInnerToken ? this.innerTokenStart : this.tokenStart,
+      tokenEnd: usesInnerToken ? this.innerTokenEnd : this.tokenEnd,
+      timestampStart: this.timestampStart,
+      timestampEnd: this.timestampEnd,
+      offsetMs: this.offsetMs,
+      propertiesStart: this.propertiesStart,
+      propertiesEnd: this.propertiesEnd,
+      setStart: this.setStart,
+      setEnd: this.setEnd,
+      setOnceStart: this.setOnceStart,
+      setOnceEnd: this.setOnceEnd,
+      unsetStart: this.unsetStart,
+      unsetEnd: this.unsetEnd,
+      libStart: this.libStart,
+      libEnd: this.libEnd,
+      libVersionStart: this.libVersionStart,
+      libVersionEnd: this.libVersionEnd,
+    };
+  }
+}
+
+/** What only the root object may hold. */
+interface Root {
+  batch: RawEvent[] | undefined;
+  sentAt: string | undefined;
+  isHistorical: boolean;
+  shapeProblem: string | undefined;
+  keyProblem: boolean;
+}
+
+const SEEN_BITS: Readonly<Record<Exclude<TopLevelField, 'token'>, number>> = {
+  event: 1,
+  distinctId: 2,
+  uuid: 4,
+  properties: 8,
+  timestamp: 16,
+  offset: 32,
+  set: 64,
+  setOnce: 128,
+  unset: 256,
+  batch: 512,
+  sentAt: 1024,
+  historical: 2048,
+};
+
+export class DocumentDecoder {
+  readonly #scanner = new JsonScanner();
+  readonly #rootFields = new Fields();
+  readonly #eventFields = new Fields();
+  #tokensConflict = false;
+
+  /**
+   * @param text the decoded payload; must be valid UTF-8
+   * @param path with `/engage` a nameless object is a `$identify` (protocol.md 3.4)
+   */
+  decode(text: Buffer, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
+    const scanner = this.#scanner;
+    const isMarked = text.length >= 3 && text.compare(BYTE_ORDER_MARK, 0, 3, 0, 3) === 0;
+    const body = isMarked ? text.subarray(3) : text;
+    scanner.reset(body);
+    this.#tokensConflict = false;
+    try {
+      const document = this.#document(body, options);
+      if (document.kind === 'document' && this.#tokensConflict) return fault('conflicting_api_keys');
+      return document;
+    } catch (error) {
+      if (!(error instanceof BadJson)) throw error;
+      return fault('invalid_json', { problem: error.message, ...placeOf(body, error.position) });
+    } finally {
+      scanner.release();
+    }
+  }
+
+  #document(body: Buffer, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
+    const scanner = this.#scanner;
+    const first = scanner.peek();
+    if (first === OPEN_BRACKET) {
+      const events: RawEvent[] = [];
+      this.#elements(body, events);
+      this.#assertEnd();
+      if (events.length === 0) return fault('empty_batch');
+      return {
+        kind: 'document',
+        shape: 'array',
+        events,
+        batchToken: undefined,
+        sentAt: undefined,
+        isHistorical: false,
+      };
+    }
+    if (first !== OPEN_BRACE) {
+      scanner.value();
+      this.#assertEnd();
+      return fault('invalid_shape', { problem: 'the document is neither an object nor an array' });
+    }
+    const root: Root = {
+      batch: undefined,
+      sentAt: undefined,
+      isHistorical: false,
+      shapeProblem: undefined,
+      keyProblem: false,
+    };
+    const fields = this.#rootFields;
+    this.#object(fields, root, body);
+    this.#assertEnd();
+    return this.#shape(body, fields, root, options);
+  }
+
+  #shape(body: Buffer, fields: Fields, root: Root, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
+    const hasName = fields.nameStart >= 0;
+    if (root.keyProblem) return fault('invalid_shape', { problem: 'the API key is no string' });
+    const isBatch = root.batch !== undefined && (fields.tokenStart >= 0 || !hasName);
+    if (isBatch && root.batch !== undefined) {
+      if (fields.tokenStart < 0) return fault('missing_event_name');
+      if (root.batch.length === 0) return fault('empty_batch');
+      if (root.shapeProblem !== undefined) return fault('invalid_shape', { problem: root.shapeProblem });
+      return {
+        kind: 'document',
+        shape: 'batch',
+        events: root.batch,
+        batchToken: stringText(body, {
+          start: fields.tokenStart,
+          end: fields.tokenEnd,
+          isEscaped: (fields.flags & eventFlags.tokenIsEscaped) !== 0,
+        }),
+        sentAt: root.sentAt,
+        isHistorical: root.isHistorical,
+      };
+    }
+    if (!hasName && !fields.hasNameField && !options.isEngage) return fault('missing_event_name');
+    const event = fields.toRawEvent(body, this.#scanner.at, 0);
+    const isOnlyNameless = event.fault?.code === 'missing_event_name';
+    const single = isOnlyNameless && options.isEngage ? { ...event, fault: undefined } : event;
+    return {
+      kind: 'document',
+      shape: 'single',
+      events: [single],
+      batchToken: undefined,
+      sentAt: undefined,
+      isHistorical: false,
+    };
+  }
+
+  #assertEnd(): void {
+    if (this.#scanner.peek() !== -1) {
+      throw new BadJson('trailing characters', this.#scanner.at);
+    }
+  }
+
+  /** At `[`: each element is an event, or carries the fault that it is none. */
+  #elements(body: Buffer, events: RawEvent[]): void {
+    const scanner = this.#scanner;
+    const fields = this.#eventFields;
+    scanner.open(false);
+    if (scanner.peek() === CLOSE_BRACKET) {
+      scanner.close();
+      return;
+    }
+    do {
+      if (scanner.peek() === OPEN_BRACE) {
+        this.#object(fields, undefined, body);
+      } else {
+        fields.reset(scanner.at);
+        scanner.value();
+        fields.blame('invalid_event', undefined, 'an element of the array is no object');
+      }
+      events.push(fields.toRawEvent(body, scanner.at, events.length));
+    } while (scanner.nextElement());
+  }
+
+  /** At `{`: fills `fields`; `root` is given for the document's own object. */
+  #object(fields: Fields, root: Root | undefined, body: Buffer): void {
+    const scanner = this.#scanner;
+    fields.reset(scanner.at);
+    scanner.open(true);
+    if (scanner.peek() === CLOSE_BRACE) {
+      scanner.close();
+    } else {
+      do {
+        scanner.key();
+        const field = scanner.stringIsEscaped
+          ? topLevelFields.findText(
+              stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
+            )
+          : topLevelFields.find(body, scanner.stringStart, scanner.stringEnd);
+        if (field === undefined) scanner.value();
+        else this.#field(field, fields, root, body);
+      } while (scanner.nextMember());
+    }
+    if (fields.nameStart < 0 && !fields.hasNameField) {
+      fields.blame('missing_event_name', 'event', 'the event has no "event"');
+    }
+  }
+
+  #field(field: TopLevelField, fields: Fields, root: Root | undefined, body: Buffer): void {
+    const scanner = this.#scanner;
+    const first = scanner.peek();
+    const valueStart = scanner.at;
+    if (field === 'token') {
+      this.#token(first, fields, root, body);
+      return;
+    }
+    const bit = SEEN_BITS[field];
+    if ((fields.seen & bit) !== 0)
+      fields.blame('invalid_event', WIRE_NAMES[field], `"${WIRE_NAMES[field]}" is given twice`);
+    fields.seen |= bit;
+    switch (field) {
+      case 'event':
+        scanner.value();
+        if (first === LOWER_N) return;
+        fields.hasNameField = true;
+        if (first !== QUOTE) {
+          fields.blame('invalid_event', 'event', '"event" is no string');
+          return;
+        }
+        fields.nameStart = scanner.stringStart;
+        fields.nameEnd = scanner.stringEnd;
+        if (scanner.stringIsEscaped) fields.flags |= eventFlags.nameIsEscaped;
+        return;
+      case 'distinctId':
+        scanner.value();
+        if (first === LOWER_N) return;
+        fields.distinctIdForm = this.#idForm(first);
+        fields.distinctIdStart = first === QUOTE ? scanner.stringStart : valueStart;
+        fields.distinctIdEnd = first === QUOTE ? scanner.stringEnd : scanner.at;
+        return;
+      case 'uuid':
+        scanner.value();
+        if (first === LOWER_N) return;
+        if (first !== QUOTE) {
+          fields.blame('invalid_event', 'uuid', '"uuid" is no string');
+          return;
+        }
+        if (scanner.stringEnd === scanner.stringStart) return;
+        fields.uuidStart = scanner.stringStart;
+        fields.uuidEnd = scanner.stringEnd;
+        if (scanner.stringIsEscaped) fields.flags |= eventFlags.uuidIsEscaped;
+        return;
+      case 'properties':
+        if (first !== OPEN_BRACE) {
+          scanner.value();
+          fields.blame('invalid_properties', 'properties', '"properties" is no object');
+          return;
+        }
+        this.#properties(fields, body);
+        return;
+      case 'timestamp':
+        scanner.value();
+        if (first === LOWER_N) return;
+        if (first !== QUOTE) {
+          fields.blame('invalid_event', 'timestamp', '"timestamp" is no string');
+          return;
+        }
+        fields.timestampStart = scanner.stringStart;
+        fields.timestampEnd = scanner.stringEnd;
+        if (scanner.stringIsEscaped) fields.flags |= eventFlags.timestampIsEscaped;
+        return;
+      case 'offset': {
+        scanner.value();
+        if (first === LOWER_N) return;
+        const text = body.toString('latin1', valueStart, scanner.at);
+        if (!/^-?\d{1,19}$/.test(text)) {
+          fields.blame('invalid_event', 'offset', '"offset" is no whole number');
+          return;
+        }
+        fields.offsetMs = Number(text);
+        return;
+      }
+      case 'set':
+        scanner.value();
+        if (first === OPEN_BRACE) {
+          fields.setStart = valueStart;
+          fields.setEnd = scanner.at;
+        } else if (first !== LOWER_N) {
+          fields.blame('invalid_event', '$set', '"$set" is no object');
+        }
+        return;
+      case 'setOnce':
+        scanner.value();
+        if (first === OPEN_BRACE) {
+          fields.setOnceStart = valueStart;
+          fields.setOnceEnd = scanner.at;
+        } else if (first !== LOWER_N) {
+          fields.blame('invalid_event', '$set_once', '"$set_once" is no object');
+        }
+        return;
+      case 'unset':
+        scanner.value();
+        if (first === OPEN_BRACKET) {
+          fields.unsetStart = valueStart;
+          fields.unsetEnd = scanner.at;
+        }
+        return;
+      case 'batch':
+        if (root === undefined || first !== OPEN_BRACKET || root.batch !== undefined) {
+          scanner.value();
+          return;
+        }
+        root.batch = [];
+        this.#elements(body, root.batch);
+        return;
+      case 'sentAt':
+        scanner.value();
+        if (root === undefined || first === LOWER_N) return;
+        if (first === QUOTE) root.sentAt = this.#lastString(body);
+        else root.shapeProblem ??= '"sent_at" is no string';
+        return;
+      case 'historical':
+        scanner.value();
+        if (root === undefined || first === LOWER_N) return;
+        if (first === LOWER_T) root.isHistorical = true;
+        else if (first !== LOWER_F) root.shapeProblem ??= '"historical_migration" is neither true nor false';
+        return;
+    }
+  }
+
+  /** `token`, `$token` and `api_key` name one thing; equal values are fine, different ones are refused (design.md 4). */
+  #token(first: number, fields: Fields, root: Root | undefined, body: Buffer): void {
+    const scanner = this.#scanner;
+    scanner.value();
+    if (first === LOWER_N) return;
+    if (first !== QUOTE) {
+      if (root === undefined) fields.blame('invalid_event', 'api_key', 'the API key is no string');
+      else root.keyProblem = true;
+      return;
+    }
+    if (fields.tokenStart >= 0) {
+      const earlier = stringText(body, {
+        start: fields.tokenStart,
+        end: fields.tokenEnd,
+        isEscaped: (fields.flags & eventFlags.tokenIsEscaped) !== 0,
+      });
+      if (earlier !== this.#lastString(body)) this.#tokensConflict = true;
+      return;
+    }
+    fields.tokenStart = scanner.stringStart;
+    fields.tokenEnd = scanner.stringEnd;
+    if (scanner.stringIsEscaped) fields.flags |= eventFlags.tokenIsEscaped;
+  }
+
+  #lastString(body: Buffer): string {
+    const { stringStart, stringEnd, stringIsEscaped } = this.#scanner;
+    return stringText(body, { start: stringStart, end: stringEnd, isEscaped: stringIsEscaped });
+  }
+
+  #idForm(first: number): DistinctIdForm {
+    if (first !== QUOTE) return 'other';
+    return this.#scanner.stringIsEscaped ? 'escaped' : 'plain';
+  }
+
+  /** At the `{` of `properties`. */
+  #properties(fields: Fields, body: Buffer): void {
+    const scanner = this.#scanner;
+    fields.propertiesStart = scanner.at;
+    scanner.sawLongInteger = false;
+    scanner.open(true);
+    if (scanner.peek() === CLOSE_BRACE) {
+      scanner.close();
+      fields.flags |= eventFlags.propertiesAreEmpty;
+    } else {
+      do {
+        scanner.key();
+        const field = scanner.stringIsEscaped
+          ? propertyFields.findText(
+              stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
+            )
+          : propertyFields.find(body, scanner.stringStart, scanner.stringEnd);
+        if (field === undefined) scanner.value();
+        else this.#property(field, fields);
+      } while (scanner.nextMember());
+    }
+    fields.propertiesEnd = scanner.at;
+    if (scanner.sawLongInteger) fields.flags |= eventFlags.hasLongInteger;
+  }
+
+  #property(field: PropertyField, fields: Fields): void {
+    const scanner = this.#scanner;
+    const first = scanner.peek();
+    const valueStart = scanner.at;
+    scanner.value();
+    const isString = first === QUOTE;
+    switch (field) {
+      case 'token':
+        fields.innerTokenStart = isString ? scanner.stringStart : -1;
+        fields.innerTokenEnd = isString ? scanner.stringEnd : -1;
+        fields.innerTokenIsEscaped = scanner.stringIsEscaped;
+        return;
+      case 'distinctId':
+        fields.innerDistinctIdForm = first === LOWER_N ? 'absent' : this.#idForm(first);
+        fields.innerDistinctIdStart = isString ? scanner.stringStart : valueStart;
+        fields.innerDistinctIdEnd = isString ? scanner.stringEnd : scanner.at;
+        return;
+      case 'set':
+        fields.flags |= eventFlags.setInProperties;
+        return;
+      case 'setOnce':
+        fields.flags |= eventFlags.setOnceInProperties;
+        return;
+      case 'unset':
+        fields.flags |= eventFlags.unsetInProperties;
+        return;
+      case 'lib':
+        fields.libStart = isString ? scanner.stringStart : -1;
+        fields.libEnd = isString ? scanner.stringEnd : -1;
+        if (isString && scanner.stringIsEscaped) fields.flags |= eventFlags.libIsEscaped;
+        return;
+      case 'libVersion':
+        fields.libVersionStart = isString ? scanner.stringStart : -1;
+        fields.libVersionEnd = isString ? scanner.stringEnd : -1;
+        if (isString && scanner.stringIsEscaped) fields.flags |= eventFlags.libVersionIsEscaped;
+        return;
+      case 'cookielessMode':
+        fields.flags &= ~(eventFlags.isCookieless | eventFlags.hasInvalidCookielessMode);
+        if (first === LOWER_T) fields.flags |= eventFlags.isCookieless;
+        else if (first !== LOWER_F) fields.flags |= eventFlags.hasInvalidCookielessMode;
+        return;
+      case 'ignoreSentAt':
+        fields.flags &= ~eventFlags.ignoresSentAt;
+        if (first === LOWER_T) fields.flags |= eventFlags.ignoresSentAt;
+        return;
+      case 'captureInternal':
+        fields.flags |= eventFlags.isCaptureInternal;
+        return;
+    }
+  }
+}
+
+const WIRE_NAMES: Readonly<Record<Exclude<TopLevelField, 'token'>, string>> = {
+  event: 'event',
+  distinctId: 'distinct_id',
+  uuid: 'uuid',
+  properties: 'properties',
+  timestamp: 'timestamp',
+  offset: 'offset',
+  set: '$set',
+  setOnce: '$set_once',
+  unset: '$unset',
+  batch: 'batch',
+  sentAt: 'sent_at',
+  historical: 'historical_migration',
+};

@@ -1,0 +1,39 @@
+import { spawnSync } from 'node:child_process';
+import { writeFileSync, mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+
+/**
+ * Compiles the store's child process for tests that run from source, into a folder of its own, so that tests that run
+ * side by side do not pull `dist/` from under each other.
+ *
+ * @returns the path of its script
+ */
+export function compiledChild(): string {
+  const cache = join(root, 'node_modules', '.cache');
+  const outDir = join(cache, `store-child-${process.pid}`);
+  mkdirSync(outDir, { recursive: true });
+  const project = join(outDir, 'tsconfig.json');
+  writeFileSync(
+    project,
+    JSON.stringify({
+      extends: join(root, 'tsconfig.build.json'),
+      compilerOptions: {
+        rootDir: join(root, 'src'),
+        outDir,
+        sourceMap: false,
+        types: ['node'],
+        typeRoots: [join(root, 'node_modules/@types')],
+      },
+      include: [],
+      files: [join(root, 'src/store/chdb/child.ts')],
+    }),
+  );
+  writeFileSync(join(outDir, 'package.json'), '{"type":"module"}');
+  const tsc = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+  const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`the child does not compile: ${stdout}`);
+  return join(outDir, 'store', 'chdb', 'child.js');
+}

@@ -1,0 +1,315 @@
+/**
+ * A disk in memory that behaves as badly as a real one may, by seed.
+ *
+ * Power cut   Of what was not synced, each sector of 512 bytes and each change of a folder survives or not, by itself;
+ *             so do the sectors of a synced write that was under way.
+ * Kill        The page cache stays; a write that was under way may have reached it in part.
+ * Faults      A call fails with ENOSPC or EIO; a failed write leaves any of its sectors. A write may be short.
+ * After the end of the machine each call hangs, as the process that made it is gone; `reboot` gives the next one.
+ */
+import { dirname } from 'node:path';
+import type { Disk, OpenMode } from '../../src/log/segments/disk.ts';
+import type { SeededRandom } from './random.ts';
+
+const SECTOR_BYTES = 512;
+
+interface File {
+  /** What the page cache has. */
+  live: Buffer;
+  /** What the medium has. */
+  durable: Buffer;
+  lockedBy: number | undefined;
+}
+
+type FolderChange =
+  | { readonly kind: 'link'; readonly path: string; readonly file: File }
+  | { readonly kind: 'unlink'; readonly path: string }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string };
+
+export interface Misbehaviour {
+  /** The machine ends within this call, counted from 1; never when undefined. */
+  readonly endsAtCall?: number | undefined;
+  /** Chance that a call which changes something fails. */
+  readonly failureRate?: number | undefined;
+  readonly shortWriteRate?: number | undefined;
+}
+
+export type EndOfMachine = 'power_cut' | 'kill';
+
+export class FaultyDisk implements Disk {
+  readonly #random: SeededRandom;
+  readonly #live: Map<string, File>;
+  readonly #durable: Map<string, File>;
+  readonly #pending: FolderChange[] = [];
+  readonly #open = new Map<number, { readonly file: File; readonly isSynced: boolean }>();
+  #lastFd = 2;
+  #calls = 0;
+  #hasEnded = false;
+  #announceEnd: () => void = () => undefined;
+  /** Resolves when the machine has ended. */
+  readonly ended: Promise<void>;
+  behaviour: Misbehaviour = {};
+  free = 1 << 30;
+
+  constructor(random: SeededRandom, files: Map<string, File> = new Map()) {
+    this.#random = random;
+    this.#live = new Map(files);
+    this.#durable = new Map(files);
+    this.ended = new Promise((resolve) => {
+      this.#announceEnd = resolve;
+    });
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  get calls(): number {
+    return this.#calls;
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    this.#announceEnd();
+  }
+
+  /** What the next machine finds. */
+  reboot(how: EndOfMachine): FaultyDisk {
+    this.end();
+    const names = how === 'kill' ? this.#live : this.#survivingNames();
+    for (const file of new Set(names.values())) {
+      if (how === 'power_cut') file.live = this.#survivingBytes(file);
+      file.durable = how === 'power_cut' ? Buffer.from(file.live) : file.durable;
+      file.lockedBy = undefined;
+    }
+    const next = new FaultyDisk(this.#random, names);
+    if (how === 'kill') {
+      next.#durable.clear();
+      for (const [path, file] of this.#durable) next.#durable.set(path, file);
+      next.#pending.push(...this.#pending);
+    }
+    return next;
+  }
+
+  /** Bytes of a file, to look at or to damage. */
+  contents(path: string): Buffer | undefined {
+    return this.#live.get(path)?.live;
+  }
+
+  paths(): string[] {
+    return [...this.#live.keys()];
+  }
+
+  async open(path: string, mode: OpenMode): Promise<number> {
+    await this.#call(mode.startsWith('create') ? 'change' : 'look');
+    let file = this.#live.get(path);
+    if (file === undefined) {
+      if (!mode.startsWith('create')) throw failure('ENOENT', path);
+      file = { live: Buffer.alloc(0), durable: Buffer.alloc(0), lockedBy: undefined };
+      this.#live.set(path, file);
+      this.#pending.push({ kind: 'link', path, file });
+    } else if (mode === 'create_new') throw failure('EEXIST', path);
+    this.#lastFd += 1;
+    this.#open.set(this.#lastFd, { file, isSynced: mode.endsWith('synced') });
+    return this.#lastFd;
+  }
+
+  async close(fd: number): Promise<void> {
+    await this.#call('look');
+    const { file } = this.#opened(fd);
+    if (file.lockedBy === fd) file.lockedBy = undefined;
+    this.#open.delete(fd);
+  }
+
+  async read(fd: number, into: Uint8Array, position: number): Promise<number> {
+    await this.#call('look');
+    return this.#read(fd, into, position);
+  }
+
+  readNow(fd: number, into: Uint8Array, position: number): number {
+    return this.#read(fd, into, position);
+  }
+
+  write(fd: number, bytes: Uint8Array, position: number, done: (error: Error | null, written: number) => void): void {
+    if (this.#hasEnded) return;
+    const { file, isSynced } = this.#opened(fd);
+    const isShort = bytes.length > 1 && this.#random.chance(this.behaviour.shortWriteRate ?? 0);
+    const given = Buffer.from(isShort ? bytes.subarray(0, 1 + this.#random.below(bytes.length - 1)) : bytes);
+    const isLast = this.#count();
+    const hasFailed = !isLast && this.#random.chance(this.behaviour.failureRate ?? 0);
+    if (isLast || hasFailed) {
+      // Any of it may have arrived in the page cache, and any of that on the medium (reboot decides).
+      const some = this.#random.chance(0.3) ? given.length : this.#random.below(given.length + 1);
+      file.live = placed(file.live, given.subarray(0, some), position);
+      if (isLast) return this.end();
+      setImmediate(() => {
+        if (!this.#hasEnded) done(failure(this.#random.chance(0.5) ? 'ENOSPC' : 'EIO', 'write'), 0);
+      });
+      return;
+    }
+    file.live = placed(file.live, given, position);
+    setImmediate(() => {
+      if (this.#hasEnded) return;
+      if (isSynced) file.durable = placed(file.durable, given, position);
+      done(null, given.length);
+    });
+  }
+
+  writeNow(fd: number, bytes: Uint8Array, position: number): void {
+    if (this.#hasEnded) throw failure('EIO', 'the machine has ended');
+    const { file } = this.#opened(fd);
+    if (this.#count()) {
+      this.end();
+      throw failure('EIO', 'the machine has ended');
+    }
+    file.live = placed(file.live, Buffer.from(bytes), position);
+  }
+
+  async sizeOf(fd: number): Promise<number> {
+    await this.#call('look');
+    return this.#opened(fd).file.live.length;
+  }
+
+  async sync(fd: number): Promise<void> {
+    await this.#call('change');
+    const { file } = this.#opened(fd);
+    file.durable = Buffer.from(file.live);
+  }
+
+  async syncFolder(path: string): Promise<void> {
+    await this.#call('change');
+    const rest = this.#pending.splice(0).filter((change) => {
+      const isHere = dirname(change.kind === 'rename' ? change.to : change.path) === path;
+      if (isHere) apply(this.#durable, change);
+      return !isHere;
+    });
+    this.#pending.push(...rest);
+  }
+
+  async makeFolder(): Promise<void> {
+    await this.#call('look');
+  }
+
+  async list(path: string): Promise<string[]> {
+    await this.#call('look');
+    const prefix = `${path}/`;
+    const names = this.paths().flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));
+    return [...new Set(names.map((name) => name.split('/')[0] ?? ''))];
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await this.#call('change');
+    if (!this.#live.has(from)) throw failure('ENOENT', from);
+    apply(this.#live, { kind: 'rename', from, to });
+    this.#pending.push({ kind: 'rename', from, to });
+  }
+
+  async unlink(path: string): Promise<void> {
+    await this.#call('change');
+    if (!this.#live.has(path)) throw failure('ENOENT', path);
+    apply(this.#live, { kind: 'unlink', path });
+    this.#pending.push({ kind: 'unlink', path });
+  }
+
+  async freeBytes(): Promise<number> {
+    await this.#call('look');
+    return this.free;
+  }
+
+  tryLock(fd: number): boolean {
+    const { file } = this.#opened(fd);
+    if (file.lockedBy !== undefined && file.lockedBy !== fd) return false;
+    file.lockedBy = fd;
+    return true;
+  }
+
+  unlock(fd: number): void {
+    const { file } = this.#opened(fd);
+    if (file.lockedBy === fd) file.lockedBy = undefined;
+  }
+
+  /** @returns whether the machine ends in this call */
+  #count(): boolean {
+    this.#calls += 1;
+    return this.#calls === this.behaviour.endsAtCall;
+  }
+
+  async #call(kind: 'look' | 'change'): Promise<void> {
+    if (this.#hasEnded) return hang();
+    const isLast = this.#count();
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    if (isLast) this.end();
+    if (this.#hasEnded) return hang();
+    if (kind === 'change' && this.#random.chance(this.behaviour.failureRate ?? 0)) {
+      throw failure(this.#random.chance(0.5) ? 'ENOSPC' : 'EIO', 'call');
+    }
+  }
+
+  #opened(fd: number): { readonly file: File; readonly isSynced: boolean } {
+    const opened = this.#open.get(fd);
+    if (opened === undefined) throw failure('EBADF', `fd ${fd}`);
+    return opened;
+  }
+
+  #read(fd: number, into: Uint8Array, position: number): number {
+    const { live } = this.#opened(fd).file;
+    const found = live.subarray(position, position + into.length);
+    into.set(found);
+    return found.length;
+  }
+
+  #survivingNames(): Map<string, File> {
+    const names = new Map(this.#durable);
+    for (const change of this.#pending) if (this.#random.chance(0.5)) apply(names, change);
+    return names;
+  }
+
+  #survivingBytes(file: File): Buffer {
+    const { live, durable } = file;
+    const size = this.#random.chance(0.5) ? live.length : durable.length;
+    const bytes = Buffer.alloc(size);
+    for (let at = 0; at < size; at += SECTOR_BYTES) {
+      const source = this.#random.chance(0.5) ? live : durable;
+      if (at < source.length) source.copy(bytes, at, at, Math.min(at + SECTOR_BYTES, size));
+    }
+    return bytes;
+  }
+}
+
+function apply(names: Map<string, File>, change: FolderChange): void {
+  switch (change.kind) {
+    case 'link':
+      names.set(change.path, change.file);
+      return;
+    case 'unlink':
+      names.delete(change.path);
+      return;
+    case 'rename': {
+      const file = names.get(change.from);
+      if (file === undefined) return; // the change that made the name did not survive
+      names.delete(change.from);
+      names.set(change.to, file);
+    }
+  }
+}
+
+function placed(into: Buffer, bytes: Buffer, position: number): Buffer {
+  const end = position + bytes.length;
+  let whole = into;
+  if (end > into.length) {
+    whole = Buffer.alloc(end);
+    into.copy(whole);
+  }
+  bytes.copy(whole, position);
+  return whole;
+}
+
+function hang(): Promise<never> {
+  return new Promise(() => undefined);
+}
+
+function failure(code: string, what: string): Error {
+  return Object.assign(new Error(`${code}: ${what}`), { code });
+}
