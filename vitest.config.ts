@@ -12,7 +12,15 @@ export default defineConfig({
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...slow } },
       { test: { name: 'blackbox', include: ['test/blackbox/**/*.test.ts'], fileParallelism: false, ...slow } },
       { test: { name: 'sdk', include: ['test/sdk/**/*.test.ts'], fileParallelism: false, ...slow } },
-      { test: { name: 'crash', include: ['test/crash/**/*.test.ts'], fileParallelism: false, testTimeout: 600_000, hookTimeout: 120_000 } },
+      {
+        test: {
+          name: 'crash',
+          include: ['test/crash/**/*.test.ts'],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
+        },
+      },
     ],
   },
 });

@@ -10,7 +10,8 @@ const stamp = join(root, 'dist', '.built');
 function newestSourceMs() {
   let newestMs = Math.max(...['package.json', 'tsconfig.build.json'].map((file) => statSync(join(root, file)).mtimeMs));
   for (const entry of readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })) {
-    if (entry.isFile()) newestMs = Math.max(newestMs, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+    if (entry.isFile())
+      newestMs = Math.max(newestMs, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
   }
   return newestMs;
 }
@@ -24,7 +25,9 @@ if (!(process.argv.includes('--if-stale') && isFresh)) {
     process.exit(1);
   }
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], { stdio: ['ignore', 2, 2] });
+  const { status } = spawnSync(process.execPath, [tsc, '-p', join(root, 'tsconfig.build.json')], {
+    stdio: ['ignore', 2, 2],
+  });
   if (status !== 0) process.exit(status ?? 1);
   writeFileSync(stamp, `${new Date(startedMs).toISOString()}\n`);
 }

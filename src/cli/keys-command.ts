@@ -97,8 +97,12 @@ Examples:
   $ hedgerow keys create --kind personal --scopes query --json`,
     )
     .action(async (flags: CreateFlags) => {
+      if (flags.kind === undefined) {
+        throw usageFailure('Give the kind of key: --kind server, --kind public or --kind personal.');
+      }
+      const { kind } = flags;
       await withRegistry(dataDirOf(flags, terminal.env), async (registry) => {
-        const { key, secret } = await createKey(registry, flags);
+        const { key, secret } = await createKey(registry, { ...flags, kind });
         if (flags.json === true) {
           terminal.out(`${JSON.stringify({ ...asJson(key), key: secret })}\n`);
           return;
@@ -152,10 +156,8 @@ export function parseScopes(text: string): readonly Scope[] {
 
 async function createKey(
   registry: Registry,
-  flags: CreateFlags,
+  flags: CreateFlags & Required<Pick<CreateFlags, 'kind'>>,
 ): Promise<{ readonly key: ProjectKey | PersonalKey; readonly secret: string }> {
-  if (flags.kind === undefined)
-    throw usageFailure('Give the kind of key: --kind server, --kind public or --kind personal.');
   if (flags.kind === 'personal') {
     const projects = flags.project.map((named) => projectNamed(registry, named).id);
     return registry.createPersonalKey({

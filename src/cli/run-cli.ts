@@ -38,7 +38,7 @@ export function buildProgram(terminal: Terminal, setExitCode: (code: number) => 
     .showSuggestionAfterError(false) // it stays silent where nothing is near; `nearestHint` always names something
     .exitOverride()
     .helpOption('-h, --help', 'shows help and examples')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'shows help and examples')
     .addHelpText(
       'after',
       `

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
+import type { RunningApp } from '../app.ts';
 import type { Config, ConfigSources } from '../config/config.ts';
 import { loadConfig } from '../config/load-config.ts';
 import { printedConfig } from '../config/print-config.ts';
@@ -12,7 +13,7 @@ import { firstGreeting, laterGreeting } from './greeting.ts';
 import { hedgerowVersion } from './version.ts';
 import { hasColour, type Terminal } from './terminal.ts';
 
-/** Resolves to the exit code once the server has stopped. */
+/** @param setExitCode told once, when the server has stopped */
 export function addStartCommand(program: Command, terminal: Terminal, setExitCode: (code: number) => void): void {
   const start = program.command('start').description('runs the server');
   const flagOptions = [configFileSetting, ...settingNames.map((name) => settings[name])].flatMap((setting) => {
@@ -66,25 +67,25 @@ async function run(config: Config, terminal: Terminal, output: 'json' | 'text'):
   // Loaded late: `--help` and `--print-config` need no native libraries.
   const { startApp } = await import('../app.ts');
   const app = await startApp(config);
-  const dataDir = resolve(config.dataDir);
-  const version = hedgerowVersion();
-  if (output === 'json') {
-    const keys = app.firstKeys ?? null;
-    terminal.out(`${JSON.stringify({ url: app.url, data_dir: dataDir, version, pid: process.pid, keys })}\n`);
-  } else {
-    const facts = {
-      version,
-      url: app.url,
-      dataDir,
-      dataDirFlag: dataDirFlag(config.dataDir),
-      style: hasColour(terminal) ? 'colour' : 'plain',
-    } as const;
-    terminal.out(
-      app.firstKeys === undefined
-        ? laterGreeting(facts)
-        : firstGreeting({ ...facts, keys: app.firstKeys, projectName: app.projectName }),
-    );
-  }
+  terminal.out(output === 'json' ? startedAsJson(app, config) : greetingOf(app, config, terminal));
   const { exitCode } = await app.stopped;
   return exitCode;
+}
+
+function startedAsJson(app: RunningApp, config: Config): string {
+  const keys = app.firstKeys ?? null;
+  const facts = { url: app.url, data_dir: resolve(config.dataDir), version: hedgerowVersion(), pid: process.pid, keys };
+  return `${JSON.stringify(facts)}\n`;
+}
+
+function greetingOf(app: RunningApp, config: Config, terminal: Terminal): string {
+  const facts = {
+    version: hedgerowVersion(),
+    url: app.url,
+    dataDir: resolve(config.dataDir),
+    dataDirFlag: dataDirFlag(config.dataDir),
+    style: hasColour(terminal) ? 'colour' : 'plain',
+  } as const;
+  if (app.firstKeys === undefined) return laterGreeting(facts);
+  return firstGreeting({ ...facts, keys: app.firstKeys, projectName: app.projectName });
 }

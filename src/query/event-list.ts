@@ -61,7 +61,9 @@ function addFilters(where: Where, query: URLSearchParams, nowMs: EpochMs): Fault
     const [, micros, uuid] = CURSOR.exec(cursor) ?? [];
     if (micros === undefined || uuid === undefined || parseUuid(uuid) === undefined)
       return fault('invalid_parameter', { name: 'cursor', expected: 'the one of a "next"' });
-    where.add("(timestamp, uuid) < (fromUnixTimestamp64Micro({cursor_micros:Int64}, 'UTC'), {cursor_uuid:UUID})", {
+    const instant = "fromUnixTimestamp64Micro({cursor_micros:Int64}, 'UTC')";
+    // The first half says nothing new, but the primary key can use it.
+    where.add(`timestamp <= ${instant} AND (timestamp, uuid) < (${instant}, {cursor_uuid:UUID})`, {
       cursor_micros: BigInt(micros),
       cursor_uuid: uuid,
     });

@@ -1,7 +1,7 @@
 import { fault, type Fault } from '../errors.ts';
 import { formatUuid, parseUuid } from '../event/uuid.ts';
-import type { PendingLookup } from './pending-lookup.ts';
 import { eventColumns, eventJson, parseEventRows, rowOfPending } from './event-row.ts';
+import type { PendingLookup } from './pending-lookup.ts';
 import { jsonAnswer, type ProjectRead, type ReadAnswer } from './read-exchange.ts';
 import { parseRejectionRows, rejectedEventJson, rejectionColumns, rowOfPendingRejection } from './rejection-row.ts';
 import type { StoreReads } from './store-reads.ts';
@@ -37,9 +37,12 @@ async function lookInStore(
   const where = new Where(read.project.id);
   where.add('uuid = {uuid:UUID}', { uuid });
   const { parameters } = where;
-  const signal = read.request.signal;
+  const { signal } = read.request;
 
-  const events = `SELECT ${eventColumns} FROM events WHERE ${where.sql} LIMIT 1`;
+  // The inner query is answered by the projection that is ordered by uuid, the outer one by the primary key.
+  const events =
+    `SELECT ${eventColumns} FROM events WHERE ${where.sql} AND timestamp IN ` +
+    `(SELECT timestamp FROM events WHERE ${where.sql}) LIMIT 1`;
   const stored = await store.rows({ text: events, parameters }, 1, signal);
   if (stored.kind === 'fault') return stored;
   const [event] = parseEventRows(JSON.parse(stored.rowsJson));

@@ -10,7 +10,11 @@ describe('an instant in a query', () => {
     ['without a zone it is UTC', '2026-01-31T10:20', '2026-01-31T10:20:00.000Z'],
     ['a space may stand for the T', '2026-01-31 10:20:30', '2026-01-31T10:20:30.000Z'],
     ['a zone is applied', '2026-01-31T10:20:30+02:00', '2026-01-31T08:20:30.000Z'],
-    ['a plus that the query string turned into a space is a plus', '2026-01-31T10:20:30 02:00', '2026-01-31T08:20:30.000Z'],
+    [
+      'a plus that the query string turned into a space is a plus',
+      '2026-01-31T10:20:30 02:00',
+      '2026-01-31T08:20:30.000Z',
+    ],
     ['a zone to the west', '2026-01-31T10:20:30-0230', '2026-01-31T12:50:30.000Z'],
     ['lower case', '2026-01-31t10:20:30z', '2026-01-31T10:20:30.000Z'],
     ['hours ago', '-24h', '2026-01-30T12:00:00.000Z'],

@@ -51,7 +51,10 @@ describe('the placeholders of HogQL', () => {
 
   it('a value never enters the text, whatever it holds', () => {
     const value = "'; DROP TABLE events --{other}`\\";
-    expect(bindPlaceholders('select {v}', { v: value })).toEqual({ text: 'select {v:String}', parameters: { v: value } });
+    expect(bindPlaceholders('select {v}', { v: value })).toEqual({
+      text: 'select {v:String}',
+      parameters: { v: value },
+    });
   });
 
   it('a value that the text does not name is not passed on, nor is its name', () => {

@@ -10,7 +10,12 @@ function parse(...filters: readonly unknown[]): ReturnType<typeof parsePropertyF
 describe('a property filter', () => {
   const rows: readonly [operator: string | undefined, value: unknown, sql: string, parameters: object][] = [
     [undefined, 'a', `ifNull(has({property_0_value:Array(String)}, ${found}), 0)`, { property_0_value: ['a'] }],
-    ['exact', [1, true], `ifNull(has({property_0_value:Array(String)}, ${found}), 0)`, { property_0_value: ['1', 'true'] }],
+    [
+      'exact',
+      [1, true],
+      `ifNull(has({property_0_value:Array(String)}, ${found}), 0)`,
+      { property_0_value: ['1', 'true'] },
+    ],
     ['is_not', 'a', `NOT ifNull(has({property_0_value:Array(String)}, ${found}), 0)`, { property_0_value: ['a'] }],
     [
       'icontains',
@@ -43,7 +48,7 @@ describe('a property filter', () => {
   }
 
   it('keeps keys and values out of the SQL, whatever they hold', () => {
-    const hostile = "a`'\") OR 1=1 --\\{project_id:UInt32}\u0000";
+    const hostile = 'a`\'") OR 1=1 --\\{project_id:UInt32}\u0000';
     const harmless = parse({ key: 'plan', value: 'a' });
     const attempt = parse({ key: hostile, value: hostile });
     if ('kind' in harmless || 'kind' in attempt) throw new Error('refused');
@@ -78,9 +83,13 @@ describe('a property filter', () => {
     ['more than true', '[{"key":"a","value":true,"operator":"gt"}]', 'properties.0.value'],
     ['more than two numbers', '[{"key":"a","value":[1,2],"operator":"gt"}]', 'properties.0.value'],
     ['an integer that JSON may have rounded', '[{"key":"a","value":9007199254740993}]', 'properties.0.value'],
-    ['51 patterns', JSON.stringify([{ key: 'a', value: Array(51).fill('x'), operator: 'regex' }]), 'properties.0.value'],
+    [
+      '51 patterns',
+      JSON.stringify([{ key: 'a', value: Array(51).fill('x'), operator: 'regex' }]),
+      'properties.0.value',
+    ],
     ['1001 values', JSON.stringify([{ key: 'a', value: Array(1001).fill('x') }]), 'properties.0.value'],
-    ['51 filters', JSON.stringify(Array(51).fill({ key: 'a', value: 'x' })), 'properties'],
+    ['51 filters', `[${Array(51).fill('{"key":"a","value":"x"}').join(',')}]`, 'properties'],
   ];
   for (const [name, text, at] of refused) {
     it(`is refused with ${name}, naming ${at}`, () => {

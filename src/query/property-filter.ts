@@ -5,6 +5,9 @@
  *
  * As in PostHog, `1` and `"1"` are the same value, a property that is missing or null is not set, and the negative
  * operators hold for it. A list as `value` means any of them, and with a negative operator none of them.
+ *
+ * Two differences from what `properties` shows: of a repeated key the first value counts, and a text with an integer
+ * beyond 64 bits does not parse, so none of its properties is set.
  */
 import { z } from 'zod';
 import { fault, type Fault } from '../errors.ts';

@@ -33,7 +33,8 @@ describe('the gate before the store', () => {
     expect([b.isStarted(), c.isStarted()]).toEqual([true, false]);
     b.end();
     c.end();
-    expect(await Promise.all(passes)).toEqual(Array(3).fill({ kind: 'done', value: 'ended' }));
+    const done = { kind: 'done', value: 'ended' };
+    expect(await Promise.all(passes)).toEqual([done, done, done]);
   });
 
   it('turns a query away when as many wait as may', async () => {

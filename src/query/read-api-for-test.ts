@@ -4,7 +4,7 @@ import type { PersonalKey, Project, Registry } from '../registry/registry.ts';
 import type { PendingLookup } from './pending-lookup.ts';
 import { ReadApi } from './read-api.ts';
 import type { ReadAnswer, ReadRequest } from './read-exchange.ts';
-import { RecordingStore } from './recording-store.ts';
+import { RecordingStore } from './recording-store-for-test.ts';
 import { defaultReadLimits, type ReadLimits } from './store-reads.ts';
 import type { Fault } from '../errors.ts';
 
@@ -16,9 +16,9 @@ export interface ReadApiForTest {
   readonly store: RecordingStore;
   /** Ids of the keys whose use was noted. */
   readonly usedKeys: readonly string[];
-  get(pathAndQuery: string, changes?: Partial<ReadRequest>): Promise<ReadAnswer | Fault>;
+  readonly get: (pathAndQuery: string, changes?: Partial<ReadRequest>) => Promise<ReadAnswer | Fault>;
   /** POST of `body` as JSON, or as it is when it is a text. */
-  post(path: string, body: unknown): Promise<ReadAnswer | Fault>;
+  readonly post: (path: string, body: unknown) => Promise<ReadAnswer | Fault>;
 }
 
 export interface Fakes {

@@ -16,7 +16,12 @@ describe('who may read', () => {
     ['a key of another project', 'Bearer phx_second', '/api/projects/1/events/', 'wrong_project'],
     ['a project that does not exist', 'Bearer phx_all', '/api/projects/3/events/', 'unknown_project'],
     ['a project named by a word', 'Bearer phx_all', '/api/projects/first/events/', 'unknown_project'],
-    ['the current project of a key without any', 'Bearer phx_none', '/api/projects/@current/events/', 'unknown_project'],
+    [
+      'the current project of a key without any',
+      'Bearer phx_none',
+      '/api/projects/@current/events/',
+      'unknown_project',
+    ],
     ['a key for all projects', 'Bearer phx_all', '/api/projects/2/events/', 'answer'],
     ['a key of this project', 'bearer phx_second', '/api/projects/2/events/', 'answer'],
   ];

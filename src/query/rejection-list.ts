@@ -56,9 +56,11 @@ function addFilters(where: Where, query: URLSearchParams, nowMs: EpochMs): Fault
   const [, micros, requestId, index] = CURSOR.exec(cursor) ?? [];
   if (micros === undefined || requestId === undefined || parseUuid(requestId) === undefined)
     return fault('invalid_parameter', { name: 'cursor', expected: 'the one of a "next"' });
+  const instant = "fromUnixTimestamp64Micro({cursor_micros:Int64}, 'UTC')";
+  // The first half says nothing new, but the primary key can use it.
   where.add(
-    '(received_at, request_id, `index`) < ' +
-      "(fromUnixTimestamp64Micro({cursor_micros:Int64}, 'UTC'), {cursor_request:UUID}, {cursor_index:UInt32})",
+    `received_at <= ${instant} AND ` +
+      `(received_at, request_id, \`index\`) < (${instant}, {cursor_request:UUID}, {cursor_index:UInt32})`,
     { cursor_micros: BigInt(micros), cursor_request: requestId, cursor_index: Number(index) },
   );
   return undefined;

@@ -25,7 +25,7 @@ export function repairJson(bytes: Buffer, start: number, end: number): Uint8Arra
       at = repairString(bytes, at + 1, end, replace);
     } else if (byte === MINUS || isDigit(byte)) {
       const tokenEnd = numberEnd(bytes, at, end);
-      const repaired = repairedNumber(bytes.latin1Slice(at, tokenEnd));
+      const repaired = repairedNumber(bytes.toString('latin1', at, tokenEnd));
       if (repaired !== undefined) replace(at, tokenEnd, repaired);
       at = tokenEnd;
     } else {
@@ -70,7 +70,7 @@ function repairString(bytes: Buffer, start: number, end: number, replace: Replac
 /** The UTF-16 unit of the `\uXXXX` at `at`. */
 function escapedUnit(bytes: Buffer, at: number): number | undefined {
   if (bytes[at] !== BACKSLASH || bytes[at + 1] !== 0x75) return undefined;
-  const unit = Number.parseInt(bytes.latin1Slice(at + 2, at + 6), 16);
+  const unit = Number.parseInt(bytes.toString('latin1', at + 2, at + 6), 16);
   return Number.isNaN(unit) ? undefined : unit;
 }
 

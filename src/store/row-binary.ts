@@ -93,7 +93,7 @@ class RowWriter {
   /** @param value at most 64 latin-1 characters */
   shortText(value: string): void {
     this.length(value.length);
-    this.#used += this.#buffer.latin1Write(value, this.#used);
+    this.#used += this.#buffer.write(value, this.#used, 'latin1');
   }
 }
 

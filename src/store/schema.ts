@@ -101,7 +101,7 @@ export const createStatements: readonly string[] = [
   ) ENGINE = MergeTree ORDER BY (project_id, timestamp) SETTINGS ${durable}`,
   `CREATE TABLE IF NOT EXISTS ${database}.rejections (
     request_id UUID,
-    index UInt32,
+    \`index\` UInt32,
     received_at ${instant} CODEC(Delta, ZSTD(1)),
     code LowCardinality(String),
     detail String,
@@ -155,7 +155,7 @@ function insertSettings(token: string): string {
 /** Reads a block from the file at `path`. A file is the fastest way in: 60,000 to 80,000 rows a second on one core. */
 export function insertSql(table: 'events' | 'rejections', path: string, token: string): string {
   if (table === 'rejections') {
-    const names = rejectionInput.map(([name]) => name).join(', ');
+    const names = rejectionInput.map(([name]) => `\`${name}\``).join(', ');
     return `INSERT INTO ${database}.rejections (${names}, event, distinct_id) SETTINGS ${insertSettings(token)}
       SELECT ${names}, JSONExtractString(raw, 'event') AS event, JSONExtractString(raw, 'distinct_id') AS distinct_id
       FROM ${fileSql(path, rejectionInput)}`;

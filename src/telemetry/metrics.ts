@@ -65,11 +65,6 @@ export class Metrics {
     help: 'Durable records that are not yet in the store.',
     registers: [this.registry],
   });
-  readonly loaderLagSeconds = new Gauge({
-    name: 'hedgerow_loader_lag_seconds',
-    help: 'Age of the oldest durable record that is not yet in the store.',
-    registers: [this.registry],
-  });
   readonly storeInsertSeconds = new Histogram({
     name: 'hedgerow_store_insert_duration_seconds',
     help: 'One block, until the store has synced it.',

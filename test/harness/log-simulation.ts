@@ -72,7 +72,8 @@ async function openBoth(disk: FaultyDisk): Promise<{ writer: SegmentLogWriter; r
       });
       return { writer, reader };
     } catch (error) {
-      if (error instanceof LogDamaged || disk.behaviour.failureRate === undefined || disk.behaviour.failureRate === 0) throw error;
+      if (error instanceof LogDamaged || disk.behaviour.failureRate === undefined || disk.behaviour.failureRate === 0)
+        throw error;
     }
   }
 }
@@ -118,7 +119,8 @@ async function consume(reader: SegmentLogReader, model: Model, random: SeededRan
   for (;;) {
     const found = await reader.read(from, 1 + random.below(20_000));
     if (found === undefined) return from.sequence;
-    if (found.firstSequence !== from.sequence) throw new Error(`read ${found.firstSequence} instead of ${from.sequence}`);
+    if (found.firstSequence !== from.sequence)
+      throw new Error(`read ${found.firstSequence} instead of ${from.sequence}`);
     const bytes = Buffer.from(found.bytes);
     let sequence = found.firstSequence;
     for (let at = 0; at < bytes.length; sequence++) {
@@ -140,7 +142,8 @@ function note(model: Model, sequence: number, text: string, how: 'acknowledged' 
   if (known !== undefined && known !== text) {
     throw new Error(`record ${sequence} was ${known.slice(0, 20)} and is now ${text.slice(0, 20)} (${how})`);
   }
-  if (how === 'read' && model.refused.has(text)) throw new Error(`record ${sequence} was refused: ${text.slice(0, 20)}`);
+  if (how === 'read' && model.refused.has(text))
+    throw new Error(`record ${sequence} was refused: ${text.slice(0, 20)}`);
   if (how === 'acknowledged') model.acknowledged.add(sequence);
   model.known.set(sequence, text);
 }

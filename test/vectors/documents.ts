@@ -11,7 +11,7 @@ export interface DocumentVector {
     | { readonly refused: string }
     | {
         readonly shape: 'array' | 'batch' | 'single';
-        readonly token: string | undefined | 'inconsistent';
+        readonly token: string | undefined;
         readonly events: readonly (
           | string
           | {

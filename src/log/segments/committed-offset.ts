@@ -43,6 +43,8 @@ export class CommittedOffset {
   readonly #disk: Disk;
   readonly #fd: number;
   #slot: CommittedSlot;
+  /** A write failed: nobody knows whether the slot is on the medium. */
+  #isDoubtful = false;
 
   private constructor(disk: Disk, fd: number, slot: CommittedSlot) {
     this.#disk = disk;
@@ -67,9 +69,18 @@ export class CommittedOffset {
 
   /** Going back is no error and does nothing. */
   async commit(sequence: number): Promise<void> {
-    if (sequence <= this.#slot.sequence) return;
-    const slot = { generation: this.#slot.generation + 1, sequence };
-    await writeAll(this.#disk, this.#fd, encodeCommittedSlot(slot), (slot.generation % 2) * COMMITTED_SLOT_STRIDE);
+    if (sequence <= this.#slot.sequence && !this.#isDoubtful) return;
+    const generation = this.#slot.generation + 1;
+    const slot = { generation, sequence: Math.max(sequence, this.#slot.sequence) };
+    try {
+      await writeAll(this.#disk, this.#fd, encodeCommittedSlot(slot), (generation % 2) * COMMITTED_SLOT_STRIDE);
+    } catch (error) {
+      // It may be there all the same, in the page cache at least, and then the writer goes by it.
+      this.#isDoubtful = true;
+      this.#slot = await readNewestSlot(this.#disk, this.#fd).catch(() => this.#slot);
+      throw error;
+    }
+    this.#isDoubtful = false;
     this.#slot = slot;
   }
 

@@ -58,14 +58,16 @@ export class FrameScanner {
     if (this.#position + FRAME_HEADER_BYTES > this.limitBytes) return { kind: 'end' };
     const headerAt = await this.#hold(this.#position, FRAME_HEADER_BYTES);
     if (headerAt === undefined) return { kind: 'bad', why: 'the file ends early' };
-    if (!looksLikeFrame(this.#chunk, headerAt, this.#key)) return { kind: 'bad', why: 'there is no frame of this segment' };
+    if (!looksLikeFrame(this.#chunk, headerAt, this.#key))
+      return { kind: 'bad', why: 'there is no frame of this segment' };
     const frame = readFrameHeader(this.#chunk, headerAt);
     if (this.#position + frameBytesFor(frame.payloadBytes) > this.limitBytes) {
       return { kind: 'bad', why: `the frame claims ${frame.payloadBytes} bytes, more than there are` };
     }
     const at = await this.#hold(this.#position, FRAME_HEADER_BYTES + frame.payloadBytes);
     if (at === undefined) return { kind: 'bad', why: 'the file ends early' };
-    if (!doesCrcHold(this.#chunk, at, this.#key)) return { kind: 'bad', why: 'the checksum of the frame does not hold' };
+    if (!doesCrcHold(this.#chunk, at, this.#key))
+      return { kind: 'bad', why: 'the checksum of the frame does not hold' };
     if (frame.firstSequence !== this.#sequence || frame.count === 0) {
       return { kind: 'bad', why: `the frame begins at record ${frame.firstSequence} instead of ${this.#sequence}` };
     }
@@ -96,7 +98,7 @@ export class FrameScanner {
 
   /** The first place at or behind `from` that has the tag of this segment. */
   async #nextCandidate(from: number): Promise<number | undefined> {
-    for (let position = from; position + FRAME_HEADER_BYTES <= this.limitBytes; ) {
+    for (let position = from; position + FRAME_HEADER_BYTES <= this.limitBytes;) {
       const start = await this.#hold(position, FRAME_HEADER_BYTES);
       if (start === undefined) return undefined;
       let at = start;

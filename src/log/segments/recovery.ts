@@ -92,7 +92,8 @@ async function checkHeaders(disk: Disk, files: readonly NumberedFile[]): Promise
       }
       const isSound =
         found.kind === 'good' && found.header.ordinal === file.number && found.header.segmentBytes === fileBytes;
-      if (!isSound) act({ ...fine, header: 'bad' }, file.path, { position: 0, what: 'the segment header does not check' });
+      if (!isSound)
+        act({ ...fine, header: 'bad' }, file.path, { position: 0, what: 'the segment header does not check' });
       else opened.push({ file, header: found.header });
     } finally {
       await disk.close(fd);
@@ -133,7 +134,8 @@ async function checkFrames(disk: Disk, opened: readonly Opened[], noted: Noted):
   for (const [index, segment] of opened.entries()) {
     const next = opened[index + 1];
     const isConsumed = next !== undefined && next.header.firstSequence <= noted.committed;
-    if (isConsumed && act({ ...fine, place: 'consumed' }, segment.file.path, { position: 0, what: '' }) === 'skip') continue;
+    if (isConsumed && act({ ...fine, place: 'consumed' }, segment.file.path, { position: 0, what: '' }) === 'skip')
+      continue;
     const fd = await disk.open(segment.file.path, 'read');
     try {
       if (next === undefined) end = await checkLast(disk, fd, segment, noted);

@@ -140,7 +140,7 @@ export class SegmentShelf {
     return this.#alone(async () => {
       const { disk, folder } = this.#settings;
       let hasUnlinked = false;
-      for (let i = 0; i + 1 < this.#segments.length; ) {
+      for (let i = 0; i + 1 < this.#segments.length;) {
         const [segment, next] = this.#segments.slice(i, i + 2);
         if (segment === undefined || next === undefined) break;
         // Before the offset, or without a record of its own: a start after which nothing was appended, a failed one.
@@ -174,7 +174,8 @@ export class SegmentShelf {
   async #make(fileBytes: number): Promise<Spare> {
     const { disk, folder, reserveBytes } = this.#settings;
     const freeBytes = await disk.freeBytes(folder);
-    if (freeBytes < fileBytes + reserveBytes) throw new NoRoom(folder, { freeBytes, neededBytes: fileBytes + reserveBytes });
+    if (freeBytes < fileBytes + reserveBytes)
+      throw new NoRoom(folder, { freeBytes, neededBytes: fileBytes + reserveBytes });
     this.#lastSpare += 1;
     const path = sparePath(folder, this.#lastSpare);
     await makeFilledFile(disk, path, fileBytes);

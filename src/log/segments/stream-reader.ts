@@ -11,6 +11,7 @@ import { WatermarkFile } from './watermark.ts';
 
 const MAX_KEPT_BYTES = 16 << 20;
 const MAX_WATERMARK_TRIES = 10;
+const MAX_LIST_TRIES = 5;
 
 /** The place in the stream that was read last; its file stays open. */
 interface Cursor {
@@ -114,29 +115,37 @@ export class StreamReader {
     let usedBytes = 0;
     let count = 0;
     let firstSequence = from;
-    for (let sequence = from; sequence < mark.sequence; ) {
+    let doubted = -1;
+    for (let sequence = from; sequence < mark.sequence;) {
       const cursor = await this.#seek(sequence, mark);
       const { scanner } = cursor;
       scanner.limitBytes = cursor.header.ordinal === mark.ordinal ? mark.position : cursor.header.segmentBytes;
       const end = Math.min(mark.sequence, cursor.endSequence ?? mark.sequence);
-      while (scanner.sequence < end) {
+      let fault: string | undefined;
+      while (scanner.sequence < end && fault === undefined) {
         const step = await scanner.peek();
-        if (step.kind !== 'frame') throw this.#damaged(cursor, step.kind === 'bad' ? step.why : 'the frames end early', end);
-        const { frame, payload } = step;
-        if (scanner.sequence + frame.count <= from) {
-          scanner.pass(frame);
-          continue;
+        if (step.kind !== 'frame') {
+          fault = step.kind === 'bad' ? step.why : 'the frames end early';
+          break;
         }
-        if (count > 0 && usedBytes + payload.length > maxBytes) return this.#records(firstSequence, count, usedBytes);
-        if (count === 0) firstSequence = scanner.sequence;
-        this.#reserve(usedBytes, usedBytes + payload.length, maxBytes);
-        payload.copy(this.#out, usedBytes);
-        usedBytes += payload.length;
-        count += frame.count;
-        scanner.pass(frame);
+        const { frame, payload } = step;
+        if (scanner.sequence + frame.count > end) fault = 'the frame reaches into the next segment';
+        else if (scanner.sequence + frame.count > from) {
+          if (count > 0 && usedBytes + payload.length > maxBytes) return this.#records(firstSequence, count, usedBytes);
+          if (count === 0) firstSequence = scanner.sequence;
+          this.#reserve(usedBytes, usedBytes + payload.length, maxBytes);
+          payload.copy(this.#out, usedBytes);
+          usedBytes += payload.length;
+          count += frame.count;
+        }
+        if (fault === undefined) scanner.pass(frame);
       }
-      if (scanner.sequence > end) throw this.#damaged(cursor, 'a frame reaches into the next segment', end);
-      sequence = scanner.sequence;
+      sequence = count === 0 ? from : scanner.sequence;
+      if (fault === undefined) continue;
+      // Perhaps the list of segments was made while the writer renamed one: believe it when it comes out the same again.
+      if (doubted === scanner.sequence) throw this.#damaged(cursor, fault, end);
+      doubted = scanner.sequence;
+      await this.#leaveCursor();
     }
     return this.#records(firstSequence, count, usedBytes);
   }
@@ -149,7 +158,9 @@ export class StreamReader {
 
   #reserve(usedBytes: number, neededBytes: number, maxBytes: number): void {
     if (neededBytes <= this.#out.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(neededBytes, Math.min(maxBytes, Math.max(1 << 16, this.#out.length * 2))));
+    const larger = Buffer.allocUnsafeSlow(
+      Math.max(neededBytes, Math.min(maxBytes, Math.max(1 << 16, this.#out.length * 2))),
+    );
     this.#out.copy(larger, 0, 0, usedBytes);
     this.#out = larger;
   }
@@ -163,24 +174,36 @@ export class StreamReader {
       if (current.endSequence !== undefined && sequence < current.endSequence) return current;
     }
     await this.#leaveCursor();
+    for (let attempt = 0; attempt < MAX_LIST_TRIES; attempt++) {
+      this.#cursor = await this.#locate(sequence, mark);
+      if (this.#cursor !== undefined) return this.#cursor;
+    }
+    const needed = (await this.#openCommitted()).sequence;
+    if (sequence < needed) throw new RangeError(`record ${sequence} of ${this.#stream} was committed, and let go of`);
+    throw damagedAt(this.#folder, 0, `the segment with record ${sequence} is missing`);
+  }
+
+  /** @returns undefined where the list of segments does not hold the record: wrong, or overtaken by the writer */
+  async #locate(sequence: number, mark: Watermark): Promise<Cursor | undefined> {
     const segments = await this.#segments();
     const index = segments.findLastIndex((segment) => segment.firstSequence <= sequence);
     const segment = segments[index];
-    if (segment === undefined) {
-      const needed = (await this.#openCommitted()).sequence;
-      if (sequence < needed) throw new RangeError(`record ${sequence} of ${this.#stream} was committed, and let go of`);
-      throw damagedAt(this.#folder, 0, `the segment with record ${sequence} is missing`);
-    }
-    const fd = await this.#disk.open(segment.path, 'read');
+    const endSequence = segments[index + 1]?.firstSequence;
+    if (segment === undefined || (endSequence === undefined && segment.ordinal !== mark.ordinal)) return undefined;
+    const fd = await openIfThere(this.#disk, segment.path, 'read');
+    if (fd === undefined) return undefined;
     const found = await readSegmentHeader(this.#disk, fd);
     if (found.kind !== 'good' || found.header.ordinal !== segment.ordinal) {
       await this.#disk.close(fd);
-      throw damagedAt(segment.path, 0, 'the segment header does not check');
+      return undefined;
     }
-    const scanner = new FrameScanner(this.#disk, fd, found.header);
-    const endSequence = segments[index + 1]?.firstSequence;
-    this.#cursor = { path: segment.path, fd, header: found.header, scanner, endSequence };
-    return this.#cursor;
+    return {
+      path: segment.path,
+      fd,
+      header: found.header,
+      scanner: new FrameScanner(this.#disk, fd, found.header),
+      endSequence,
+    };
   }
 
   async #leaveCursor(): Promise<void> {

@@ -118,7 +118,7 @@ class LmdbRegistry implements Registry {
     return this.#change(() => this.#putProject(name));
   }
 
-  createFirstProject(wanted: NewFirstProject): Promise<FirstProject | undefined> {
+  async createFirstProject(wanted: NewFirstProject): Promise<FirstProject | undefined> {
     const serverText = wanted.serverKey ?? this.#newProjectKeyText();
     const publicText = wanted.publicKey ?? this.#newProjectKeyText();
     const personalSecret = wanted.personalSecret ?? this.#newPersonalSecret();
@@ -179,7 +179,7 @@ class LmdbRegistry implements Registry {
     });
   }
 
-  createProjectKey(
+  async createProjectKey(
     projectId: ProjectId,
     kind: ProjectKeyKind,
     key?: string,
@@ -193,7 +193,7 @@ class LmdbRegistry implements Registry {
     });
   }
 
-  createPersonalKey(wanted: NewPersonalKey): Promise<{ readonly key: PersonalKey; readonly secret: string }> {
+  async createPersonalKey(wanted: NewPersonalKey): Promise<{ readonly key: PersonalKey; readonly secret: string }> {
     const secret = wanted.secret ?? this.#newPersonalSecret();
     assertPersonalKeyShape(secret);
     return this.#change(() => ({ key: this.#putPersonalKey(secret, wanted), secret }));

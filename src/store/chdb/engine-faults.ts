@@ -30,6 +30,7 @@ export function cleanMessage(message: string): string {
     .replace(/\s*\(set [a-z_]+ = \d+ to disable restriction\)/, '')
     .replace(/In scope [\s\S]*?(?=Maybe you meant|$)/, '')
     .replace(/default: /g, '')
+    .replace(/:\s*\.?\s*$/, '')
     .replace(/(?<![\w.$])\/(?:[\w.-]+\/)+[\w.-]*/g, '…')
     .replaceAll(/hedgerow(_internal)?\./g, '')
     .trim();

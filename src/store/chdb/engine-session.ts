@@ -13,6 +13,9 @@ export class EngineError extends Error {
 
 export type Parameters = Readonly<Record<string, unknown>>;
 
+/** Used where the statement itself names none. */
+export type AnswerFormat = 'JSONCompactEachRow' | 'TSVRaw';
+
 /**
  * One session of the engine: it runs one statement at a time; several on one folder run side by side.
  *
@@ -34,14 +37,17 @@ export class EngineSession {
   }
 
   /** @throws EngineError */
-  async run(sql: string, parameters: Parameters = {}): Promise<Uint8Array> {
+  async run(
+    sql: string,
+    parameters: Parameters = {},
+    format: AnswerFormat = 'JSONCompactEachRow',
+  ): Promise<Uint8Array> {
     while (this.#isSoiled) {
       await this.#session.queryAsync('SELECT 1', { format: 'TSV' });
       const rest = await this.#session.queryAsync('SELECT 1', { format: 'TSV' });
       this.#isSoiled = rest.text() !== '1\n';
     }
     try {
-      const format = 'JSONCompactEachRow';
       const answer =
         Object.keys(parameters).length === 0
           ? await this.#session.queryAsync(sql, { format })

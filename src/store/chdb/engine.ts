@@ -69,7 +69,7 @@ export class Engine {
       throw new FatalStart('failed', error instanceof Error ? error.message : String(error));
     }
     const engine = new Engine(options, args, writer);
-    for (const session of [engine.#writer, engine.#admin]) await session.run(`USE ${database}`);
+    for (const session of [engine.#writer, engine.#admin]) await prepare(session);
     return engine;
   }
 
@@ -149,12 +149,8 @@ export class Engine {
     const parameters = request.parameters;
     let ast: string;
     try {
-      ast = Buffer.from(
-        await session.run(
-          `EXPLAIN AST ${read.text}\nFORMAT TSVRaw SETTINGS max_query_size = ${MAX_QUERY_TEXT_BYTES}`,
-          parameters,
-        ),
-      ).toString('utf8');
+      // No FORMAT or SETTINGS here: EXPLAIN would take them for the user's.
+      ast = Buffer.from(await session.run(`EXPLAIN AST ${read.text}`, parameters, 'TSVRaw')).toString('utf8');
     } catch (error) {
       const shift = 'EXPLAIN AST '.length;
       if (!(error instanceof EngineError)) throw error;
@@ -191,7 +187,7 @@ export class Engine {
       this.#openReaders += 1;
       try {
         const opened = EngineSession.open(this.#options.dir, this.#connectionArgs);
-        await opened.run(`USE ${database}`);
+        await prepare(opened);
         return opened;
       } catch (error) {
         this.#openReaders -= 1;
@@ -220,6 +216,11 @@ async function openWhenFree(dir: string, args: readonly string[]): Promise<Engin
       await sleep(LOCK_RETRY_MS);
     }
   }
+}
+
+async function prepare(session: EngineSession): Promise<void> {
+  await session.run(`USE ${database}`);
+  await session.run(`SET max_query_size = ${MAX_QUERY_TEXT_BYTES}`);
 }
 
 async function migrate(session: EngineSession): Promise<void> {
@@ -257,7 +258,7 @@ function ownSuffix({ timeoutMs, tag, maxRows }: SuffixOptions): string {
     maxRows === undefined ? '' : `, max_result_rows = ${Math.floor(maxRows) + 1}, result_overflow_mode = 'break'`;
   return (
     `FORMAT ${format} SETTINGS max_execution_time = ${Math.max(timeoutMs, 1) / 1000}${tagged}${limited}, ` +
-    `max_query_size = ${MAX_QUERY_TEXT_BYTES}, output_format_json_quote_64bit_integers = 0, ` +
+    `output_format_json_quote_64bit_integers = 0, ` +
     `output_format_json_quote_decimals = 0, output_format_json_escape_forward_slashes = 0, ` +
     `output_format_json_validate_utf8 = 1, date_time_output_format = 'iso', session_timezone = 'UTC'`
   );

@@ -1,0 +1,179 @@
+/**
+ * One block: up to MAX_BLOCK_BYTES of a stream's records, and the fate of each.
+ *
+ * A record's fate is decided before anything is inserted, and again at each attempt, since an attempt may have gone in
+ * without an answer:
+ *   rejection                                        -> rejections, unless it is there
+ *   event whose uuid came earlier in the block       -> duplicate
+ *   event whose uuid is stored, from this very record -> replayed
+ *   event whose uuid is stored, from another record  -> duplicate
+ *   any other event                                  -> events
+ */
+import { formatUuid } from '../event/uuid.ts';
+import { recordFlags } from '../record/layout.ts';
+import { RecordView } from '../record/record-view.ts';
+import { repairJson } from '../store/json-repair.ts';
+import { EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
+import type { StoredUuid } from '../store/store.ts';
+
+export const MAX_BLOCK_BYTES = 8 << 20;
+export const MAX_BLOCK_RECORDS = 20_000;
+
+export const fates = { load: 0, duplicate: 1, replayed: 2, rejection: 3, storedRejection: 4 } as const;
+
+/** Buffers that every block uses again. */
+export class BlockBuffers {
+  readonly keys = new UuidKeys();
+  readonly events = new EventRows();
+  readonly rejections = new RejectionRows();
+}
+
+/** Records `[firstSequence, firstSequence + count)` of a stream. */
+export interface BlockRange {
+  readonly bytes: Uint8Array;
+  readonly firstSequence: number;
+  readonly count: number;
+}
+
+/** Cuts what was read into blocks. @throws UnreadableRecord */
+export function* blocksOf(bytes: Uint8Array, firstSequence: number): Generator<BlockRange> {
+  const view = new RecordView(bytes);
+  let from = 0;
+  let end = 0;
+  let first = firstSequence;
+  let count = 0;
+  while (view.next()) {
+    if (count > 0 && (count === MAX_BLOCK_RECORDS || view.end - from > MAX_BLOCK_BYTES)) {
+      yield { bytes: bytes.subarray(from, end), firstSequence: first, count };
+      from = end;
+      first += count;
+      count = 0;
+    }
+    end = view.end;
+    count += 1;
+  }
+  if (count > 0) yield { bytes: bytes.subarray(from, end), firstSequence: first, count };
+}
+
+/** Project and uuid of the event that `view` stands on; as text for a map. */
+function keyOf(view: RecordView): string {
+  return view.bytes.toString('latin1', view.start + 4, view.start + 24);
+}
+
+function keyOfStored(stored: StoredUuid): string {
+  return `${stored.projectId}:${stored.uuid}`;
+}
+
+/** The keys to look up. A uuid that comes twice is looked up once. */
+export function collectKeys(range: BlockRange, fate: Uint8Array, keys: UuidKeys): void {
+  const view = new RecordView(range.bytes);
+  const seen = new Set<string>();
+  keys.reset();
+  for (let i = 0; view.next(); i++) {
+    if (view.kind === 'rejection') {
+      fate[i] = fates.rejection;
+      continue;
+    }
+    const key = keyOf(view);
+    if (seen.has(key)) {
+      fate[i] = fates.duplicate;
+    } else {
+      seen.add(key);
+      fate[i] = fates.load;
+      keys.add(view);
+    }
+  }
+}
+
+/** Marks what the store already holds. */
+export function markStored(
+  range: BlockRange,
+  fate: Uint8Array,
+  stream: string,
+  found: { readonly uuids: readonly StoredUuid[]; readonly rejections: readonly number[] },
+): void {
+  for (const sequence of found.rejections) {
+    const i = sequence - range.firstSequence;
+    if (fate[i] === fates.rejection) fate[i] = fates.storedRejection;
+  }
+  if (found.uuids.length === 0) return;
+  const stored = new Map(found.uuids.map((each) => [keyOfStored(each), each]));
+  const view = new RecordView(range.bytes);
+  for (let i = 0; view.next(); i++) {
+    if (fate[i] !== fates.load) continue;
+    const origin = stored.get(`${view.projectId}:${formatUuid(view.bytes, view.uuidAt)}`);
+    if (origin === undefined) continue;
+    const isSame = origin.stream === stream && origin.sequence === range.firstSequence + i;
+    fate[i] = isSame ? fates.replayed : fates.duplicate;
+  }
+}
+
+/** Records of a block by their place in it: `[first, end)`. */
+export interface Part {
+  readonly first: number;
+  readonly end: number;
+}
+
+export interface WriteOptions {
+  readonly stream: string;
+  readonly part: Part;
+  /** Keep the properties as raw text alone: the engine refused the row. */
+  readonly rawOnly: boolean;
+}
+
+const parse: PropertiesMode = { kind: 'parse' };
+const rawOnly: PropertiesMode = { kind: 'raw_only' };
+
+/** Writes the rows of `part` that are to be loaded. @returns how many were repaired */
+export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuffers, options: WriteOptions): number {
+  const { events, rejections } = buffers;
+  const { stream, part } = options;
+  events.reset();
+  rejections.reset();
+  const view = new RecordView(range.bytes);
+  const escapes = new SurrogateEscapes(view.bytes);
+  let repaired = 0;
+  for (let i = 0; i < part.end && view.next(); i++) {
+    if (i < part.first) continue;
+    const origin = { stream, sequence: range.firstSequence + i };
+    if (fate[i] === fates.rejection) {
+      rejections.add(view, origin);
+    } else if (fate[i] === fates.load) {
+      let mode = options.rawOnly ? rawOnly : parse;
+      const isSuspect =
+        (view.flags & recordFlags.hasLongInteger) !== 0 || escapes.anyWithin(view.lastStart, view.lastEnd);
+      if (isSuspect && !options.rawOnly) {
+        const text = repairJson(view.bytes, view.lastStart, view.lastEnd);
+        if (text !== undefined) {
+          mode = { kind: 'repaired', text };
+          repaired += 1;
+        }
+      }
+      events.add(view, origin, mode);
+    }
+  }
+  return repaired;
+}
+
+/** Finds `\ud…` escapes with one pass over the block, by the runtime's own search, which costs next to nothing. */
+class SurrogateEscapes {
+  readonly #bytes: Buffer;
+  #lower = -1;
+  #upper = -1;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** Call with rising positions. */
+  anyWithin(start: number, end: number): boolean {
+    if (this.#lower < start) this.#lower = this.#next('\\ud', start);
+    if (this.#upper < start) this.#upper = this.#next('\\uD', start);
+    return this.#lower < end || this.#upper < end;
+  }
+
+  #next(text: string, from: number): number {
+    const at = this.#bytes.indexOf(text, from, 'latin1');
+    return at < 0 ? Number.POSITIVE_INFINITY : at;
+  }
+}

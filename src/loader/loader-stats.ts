@@ -1,0 +1,35 @@
+import type { ProjectId } from '../event/ids.ts';
+
+/** What the loader tells whoever counts. Called once a block; cheap, and never throws. */
+export interface LoaderStats {
+  /** A block is in the store, synced. Replays after a crash are counted apart, so these add up. */
+  loaded(block: LoadedBlock): void;
+  /** Records that are durable and not yet loaded, over all streams. */
+  lag(records: number): void;
+  /** The store was away or refused; the block will be tried again. */
+  retrying(reason: string, attempt: number): void;
+}
+
+export interface LoadedBlock {
+  readonly stream: string;
+  /** Events that are new in the store. */
+  readonly stored: number;
+  /** Events whose uuid was there, or came earlier in the same block: not stored again. */
+  readonly duplicates: number;
+  /** Events that an earlier run had stored, before it could say so. */
+  readonly replayed: number;
+  readonly rejections: number;
+  /** Events whose properties needed repair, or could be kept as raw text alone because the engine refused the row. */
+  readonly repaired: number;
+  readonly rawOnly: number;
+  readonly durationMs: number;
+  readonly perProject: ReadonlyMap<ProjectId, ProjectCounts>;
+}
+
+export interface ProjectCounts {
+  stored: number;
+  duplicates: number;
+  rejections: number;
+}
+
+export const noStats: LoaderStats = { loaded: () => undefined, lag: () => undefined, retrying: () => undefined };

@@ -1,0 +1,298 @@
+/**
+ * The loader: log to store, each record exactly once.
+ *
+ * Guarantees
+ *   L1  A stream's offset moves only after the store has synced everything before it.
+ *   L2  Each uuid of a project is stored once, the first copy, whatever crashes in between: before each attempt the store
+ *       is asked which uuids it holds and from which record (block.ts); the block's token is a second net.
+ *   L3  Nothing that was acknowledged stops it. A block that the engine refuses is halved until the rows at fault are
+ *       alone; they go in with their raw text and empty properties.
+ * Order    read -> look up -> insert events -> insert rejections -> commit. One block at a time.
+ * Bounds   One read of the log (8 MiB, or one request) and one block of rows.
+ * Failure  Store away: the block is tried again, at growing intervals, for ever. A record of a newer version, or a
+ *          damaged log: `done` rejects. Everything else that is not the store's is our own bug, and does too.
+ * Freshness  What waits is loaded at once, but a small block no sooner than MIN_INTERVAL_MS after the one before: each
+ *          insert makes a part, and parts cost merging.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from '../event/clock.ts';
+import type { ProjectId } from '../event/ids.ts';
+import type { LogOffset, LogReader, ReadRecords, StreamId } from '../log/log.ts';
+import { RecordView } from '../record/record-view.ts';
+import { BlockRefused, StoreUnavailable, type Store } from '../store/store.ts';
+import {
+  BlockBuffers,
+  blocksOf,
+  collectKeys,
+  fates,
+  markStored,
+  MAX_BLOCK_BYTES,
+  writeRows,
+  type BlockRange,
+  type Part,
+} from './block.ts';
+import type { LoadedBlock, LoaderStats, ProjectCounts } from './loader-stats.ts';
+
+const MIN_INTERVAL_MS = 250;
+/** A read at least this large is loaded without waiting for more. */
+const FULL_READ_BYTES = 2 << 20;
+const IDLE_WAIT_MS = 1000;
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 5000;
+/** A block that the store failed this often, while it was there, is halved: it may be too large for its memory. */
+const ATTEMPTS_BEFORE_HALVING = 4;
+
+export interface LoaderOptions {
+  readonly reader: LogReader;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly stats: LoaderStats;
+}
+
+export interface Loader {
+  /** Resolves after `stop`; rejects when it cannot go on: UnreadableRecord, LogDamaged, or our own bug. */
+  readonly done: Promise<void>;
+  /** Finishes the block in hand. Idempotent; rejects never. */
+  stop(): Promise<void>;
+}
+
+export function startLoader(options: LoaderOptions): Loader {
+  const stopping = new AbortController();
+  const done = new LoadLoop(options, stopping.signal).run();
+  const settled = done.then(
+    () => undefined,
+    () => undefined,
+  );
+  return {
+    done,
+    stop: () => {
+      stopping.abort();
+      return settled;
+    },
+  };
+}
+
+interface BlockTally {
+  repaired: number;
+  rawOnly: number;
+}
+
+class LoadLoop {
+  readonly #options: LoaderOptions;
+  readonly #signal: AbortSignal;
+  readonly #buffers = new BlockBuffers();
+  readonly #next = new Map<StreamId, number>();
+  /** Streams whose next block may be in the store already, in part: the first after a start. */
+  readonly #settledStreams = new Set<StreamId>();
+  #lastStartMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: LoaderOptions, signal: AbortSignal) {
+    this.#options = options;
+    this.#signal = signal;
+  }
+
+  async run(): Promise<void> {
+    const { reader } = this.#options;
+    while (!this.#signal.aborted) {
+      let loadedBytes = 0;
+      for (const stream of await reader.streams()) {
+        if (this.#signal.aborted) return;
+        loadedBytes += await this.#loadStream(stream);
+      }
+      await this.#reportLag();
+      if (loadedBytes === 0) await reader.waitForMore(IDLE_WAIT_MS, this.#signal);
+      if (loadedBytes < FULL_READ_BYTES) await this.#pause(this.#lastStartMs + MIN_INTERVAL_MS - this.#now());
+    }
+  }
+
+  /** @returns the bytes that it loaded */
+  async #loadStream(stream: StreamId): Promise<number> {
+    const { reader } = this.#options;
+    const first = this.#next.get(stream) ?? (await reader.committed(stream)).sequence;
+    this.#next.set(stream, first);
+    const read = await reader.read({ stream, sequence: first }, MAX_BLOCK_BYTES);
+    if (read === undefined) return 0;
+    this.#lastStartMs = this.#now();
+    // A stop in the midst of a read leaves the offset where it was: what went in is recognised next time.
+    if (!(await this.#loadRead(read))) return 0;
+    const upTo: LogOffset = { stream, sequence: read.nextSequence };
+    await reader.commit(upTo);
+    this.#next.set(stream, read.nextSequence);
+    this.#settledStreams.add(stream);
+    return read.bytes.length;
+  }
+
+  /** @returns whether all of it is in the store */
+  async #loadRead(read: ReadRecords): Promise<boolean> {
+    let isFirst = true;
+    for (const range of blocksOf(read.bytes, read.firstSequence)) {
+      if (this.#signal.aborted && !isFirst) return false;
+      if (!isFirst) await new Promise((resolve) => setImmediate(resolve)); // capture shares this thread
+      isFirst = false;
+      if (!(await this.#loadBlock(read.stream, range))) return false;
+    }
+    return true;
+  }
+
+  /** @returns false when it was stopped while the store was away */
+  async #loadBlock(stream: StreamId, range: BlockRange): Promise<boolean> {
+    const { stats } = this.#options;
+    const startMs = this.#now();
+    const fate = new Uint8Array(range.count);
+    /** As the store was before our first attempt: what an attempt of ours put in is no replay. */
+    let firstFate: Uint8Array | undefined;
+    const tally: BlockTally = { repaired: 0, rawOnly: 0 };
+    let retryMs = FIRST_RETRY_MS;
+    let failuresWhileThere = 0;
+    let mayBeIn = !this.#settledStreams.has(stream);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#decideFates(stream, range, fate, mayBeIn);
+        firstFate ??= fate.slice();
+        await this.#insertParts({ stream, range, fate, tally }, failuresWhileThere >= ATTEMPTS_BEFORE_HALVING);
+        stats.loaded(loadedBlock({ stream, range, fate: firstFate, tally }, { durationMs: this.#now() - startMs }));
+        return true;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        mayBeIn = true;
+        stats.retrying(error.message, attempt);
+        if (this.#options.store.isReady()) failuresWhileThere += 1;
+        if (this.#signal.aborted) return false;
+        await this.#pause(retryMs);
+        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+      }
+    }
+  }
+
+  async #decideFates(stream: StreamId, range: BlockRange, fate: Uint8Array, mayBeIn: boolean): Promise<void> {
+    const { store } = this.#options;
+    const { keys } = this.#buffers;
+    collectKeys(range, fate, keys);
+    const uuids = await store.findUuids({ rows: keys.rows(), count: keys.count });
+    const next = range.firstSequence + range.count;
+    const rejections =
+      mayBeIn && fate.includes(fates.rejection)
+        ? await store.findRejections({ stream, first: range.firstSequence, next })
+        : [];
+    markStored(range, fate, stream, { uuids, rejections });
+  }
+
+  async #insertParts(todo: Todo, isTooLarge: boolean): Promise<void> {
+    const whole: Part = { first: 0, end: todo.range.count };
+    if (!isTooLarge) return this.#insertPart(todo, whole);
+    // One by one halves would start over with each failure; a sixteenth is small enough for any memory.
+    const step = Math.max(1, Math.ceil(todo.range.count / 16));
+    for (let first = 0; first < whole.end; first += step) {
+      await this.#insertPart(todo, { first, end: Math.min(first + step, whole.end) });
+    }
+  }
+
+  /** Inserts the rows of `part`; halves it when the engine refuses it. */
+  async #insertPart(todo: Todo, part: Part): Promise<void> {
+    try {
+      await this.#insertRows(todo, part, false);
+    } catch (error) {
+      if (!(error instanceof BlockRefused)) throw error;
+      if (part.end - part.first === 1) {
+        await this.#insertAlone(todo, part);
+        return;
+      }
+      const middle = (part.first + part.end) >>> 1;
+      await this.#insertPart(todo, { first: part.first, end: middle });
+      await this.#insertPart(todo, { first: middle, end: part.end });
+    }
+  }
+
+  /** One record that the engine refused as it is. */
+  async #insertAlone(todo: Todo, part: Part): Promise<void> {
+    try {
+      await this.#insertRows(todo, part, true);
+      todo.tally.rawOnly += 1;
+    } catch (error) {
+      if (!(error instanceof BlockRefused)) throw error;
+      // Its texts alone are refused: no row is like that, so it is the store that is unwell.
+      throw new StoreUnavailable(error.message, { cause: error });
+    }
+  }
+
+  async #insertRows(todo: Todo, part: Part, rawOnly: boolean): Promise<void> {
+    const { store } = this.#options;
+    const { stream, range, fate, tally } = todo;
+    const { events, rejections } = this.#buffers;
+    const repaired = writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
+    const deduplicationToken =
+      `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}` + (rawOnly ? ':raw' : '');
+    if (events.count > 0) {
+      await store.insert({ table: 'events', rows: events.rows(), count: events.count, deduplicationToken });
+    }
+    if (rejections.count > 0) {
+      await store.insert({ table: 'rejections', rows: rejections.rows(), count: rejections.count, deduplicationToken });
+    }
+    tally.repaired += repaired;
+  }
+
+  async #reportLag(): Promise<void> {
+    let records = 0;
+    for (const [stream, next] of this.#next) {
+      records += Math.max(0, (await this.#options.reader.durableEnd(stream)).sequence - next);
+    }
+    this.#options.stats.lag(records);
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  async #pause(ms: number): Promise<void> {
+    if (ms <= 0 || this.#signal.aborted) return;
+    try {
+      await sleep(ms, undefined, { signal: this.#signal });
+    } catch {
+      // stopped: the caller looks at the signal
+    }
+  }
+}
+
+interface Todo {
+  readonly stream: StreamId;
+  readonly range: BlockRange;
+  readonly fate: Uint8Array;
+  readonly tally: BlockTally;
+}
+
+interface Timing {
+  readonly durationMs: number;
+}
+
+function loadedBlock(todo: Todo, { durationMs }: Timing): LoadedBlock {
+  const { stream, range, fate, tally } = todo;
+  const perProject = new Map<ProjectId, ProjectCounts>();
+  const total = { stored: 0, duplicates: 0, replayed: 0, rejections: 0 };
+  const view = new RecordView(range.bytes);
+  for (let i = 0; view.next(); i++) {
+    let counts = perProject.get(view.projectId);
+    if (counts === undefined) {
+      counts = { stored: 0, duplicates: 0, rejections: 0 };
+      perProject.set(view.projectId, counts);
+    }
+    switch (fate[i]) {
+      case fates.load:
+        counts.stored += 1;
+        total.stored += 1;
+        break;
+      case fates.duplicate:
+        counts.duplicates += 1;
+        total.duplicates += 1;
+        break;
+      case fates.rejection:
+        counts.rejections += 1;
+        total.rejections += 1;
+        break;
+      case fates.replayed:
+        total.replayed += 1;
+        break;
+      default: // a rejection that an earlier run had stored
+    }
+  }
+  return { stream, ...total, ...tally, durationMs, perProject };
+}
