@@ -1,8 +1,8 @@
 /**
  * The composition root: opens the engines, starts the parts, waits for a signal, drains, closes in reverse.
  *
- * Order    data folder -> registry -> log writer -> store -> loader -> listener. Nothing is served before all of it is open;
- *          a later part that fails closes the earlier ones again.
+ * Order    data folder -> registry -> log reader -> store -> loader -> log writer -> listener -> first keys. Nothing is
+ *          served before all of it is open; a later part that fails closes the earlier ones again.
  * Stop     SIGTERM or SIGINT: readiness false, listener closed after `drainDelayMs`, answers finished, log synced, loader
  *          and store closed; at most STOP_DEADLINE_MS. A second signal ends the process at once.
  */
@@ -15,6 +15,7 @@ import type { Config } from './config/config.ts';
 import { systemClock } from './event/clock.ts';
 import { RandomIds } from './event/id-source.ts';
 import { HttpServer } from './http/server.ts';
+import { trustOf } from './http/trusted-proxies.ts';
 import { startLoader, type Loader } from './loader/loader.ts';
 import { metricStats } from './loader/metric-stats.ts';
 import { PendingEvents } from './loader/pending-events.ts';
@@ -79,7 +80,6 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
 
   const opened = await openLmdbRegistry({ dir: join(dataDir, 'registry'), clock, ids });
   parts.add(() => opened.close());
-  const first = await seedFirstProject(opened, config.seeds);
   const localSecret = `phx_local_${ids.secret(LOCAL_KEY_BYTES)}`;
   const registry = new LocalKey(opened, localSecret);
 
@@ -128,9 +128,13 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
     clock,
     ids,
     limits: { maxBodyBytes: config.maxBodyBytes, stallTimeoutMs: config.bodyTimeoutMs },
+    isTrustedProxy: trustOf(config.trustedProxies),
   });
   const port = await server.listen(config.port, config.host);
   parts.add(() => server.close());
+  // Only now, when nothing can fail any more: the keys of a first start are shown once.
+  const first = await seedFirstProject(opened, config.seeds);
+  server.serve();
   const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
   const addressFile = join(dataDir, 'server.json');
   if (reads !== undefined) {

@@ -238,6 +238,11 @@ export const errors = {
     ...unauthorized,
     detail: () => 'This project API key was revoked. "hedgerow keys list" shows those that are valid.',
   },
+  starting: {
+    ...away,
+    level: 'debug',
+    detail: () => 'service unavailable: the server is starting. Nothing was stored; send it again after Retry-After.',
+  },
   store_unavailable: {
     ...away,
     detail: () => 'The query engine is starting; capture goes on meanwhile. Ask again in a moment.',

@@ -99,6 +99,13 @@ describe('the batch sender', () => {
     expect(later.sender.totals()).toMatchObject({ accepted: 101, retries: 1 });
   });
 
+  it('does not repeat a request that cannot be tried at all', async () => {
+    const { sender, seen } = senderAgainst([new TypeError('fetch failed', { cause: new Error('bad port') })]);
+    await sender.add(eventAt(0));
+    await expect(sender.flush()).rejects.toThrow('No request can be sent to http://127.0.0.1:1 (bad port)');
+    expect(seen.waitsMs).toEqual([]);
+  });
+
   it.each([
     ['3', 3000],
     ['0', 0],

@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { CommandFailure } from './command-failure.ts';
 import type { OutgoingEvent } from './outgoing-event.ts';
 import type { ServerAddress } from './server-address.ts';
-import { parseFault, unreachable } from './server-request.ts';
+import { networkErrorCode, parseFault, unreachable } from './server-request.ts';
 
 export const MAX_BATCH_EVENTS = 100;
 /** Below the 20 MiB that a request may have, so that large events do not make a batch fail. */
@@ -90,8 +90,8 @@ export class BatchSender {
         return;
       }
       const reason = reply.kind === 'answer' ? `answer ${reply.status}` : reply.failure.message;
-      const isNobodyThere = reply.kind === 'broken' && this.#totals.requests === 1 && reply.isRefused;
-      if (attempt >= MAX_ATTEMPTS || isNobodyThere) {
+      const isLost = reply.kind === 'broken' && isHopeless(reply.code, this.#totals.requests);
+      if (attempt >= MAX_ATTEMPTS || isLost) {
         throw reply.kind === 'broken'
           ? reply.failure
           : new CommandFailure(`Gave up after ${attempt} attempts: ${detailOf(reply)}`);
@@ -113,8 +113,7 @@ export class BatchSender {
       const retryAfterMs = parseRetryAfterMs(response.headers.get('Retry-After'));
       return { kind: 'answer', status: response.status, text, retryAfterMs };
     } catch (error) {
-      const failure = unreachable(this.#address.url, error);
-      return { kind: 'broken', failure, isRefused: /ECONNREFUSED|ENOTFOUND|EAI_AGAIN/.test(failure.message) };
+      return { kind: 'broken', failure: unreachable(this.#address.url, error), code: networkErrorCode(error) };
     }
   }
 
@@ -160,8 +159,14 @@ interface Answer {
 interface BrokenConnection {
   readonly kind: 'broken';
   readonly failure: CommandFailure;
-  /** Nobody listens there, or the name is unknown. */
-  readonly isRefused: boolean;
+  /** `ECONNRESET` and its like; undefined when the request could not even be tried. */
+  readonly code: string | undefined;
+}
+
+/** Nobody listens there from the start, or the request cannot be tried at all: waiting would not help. */
+function isHopeless(code: string | undefined, requestCount: number): boolean {
+  if (code === undefined) return true;
+  return requestCount === 1 && ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(code);
 }
 
 function isWorthRetrying(status: number): boolean {

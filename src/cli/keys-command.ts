@@ -4,7 +4,7 @@ import type { EpochMs } from '../event/ids.ts';
 import { scopes, type PersonalKey, type ProjectKey, type Registry, type Scope } from '../registry/registry.ts';
 import { CommandFailure, usageFailure } from './command-failure.ts';
 import { withRegistry } from './data-folder.ts';
-import { dataDirOption, jsonOption } from './options.ts';
+import { appended, dataDirOption, jsonOption } from './options.ts';
 import { onlyProject, projectNamed } from './project-choice.ts';
 import { dataDirOf } from './server-address.ts';
 import { printable } from './table.ts';
@@ -18,7 +18,7 @@ interface KeysFlags {
 interface CreateFlags extends KeysFlags {
   readonly kind?: 'server' | 'public' | 'personal';
   readonly scopes?: readonly Scope[];
-  readonly project: readonly string[];
+  readonly project?: readonly string[];
 }
 
 /** How a key is shown to programs. `projects` null: all; `scopes` null: a project key has none. */
@@ -83,8 +83,7 @@ Examples:
     .option(
       '--project <id or name>',
       'the project of a project key (default: the only one); a personal key is limited to it, may be given again (default: all)',
-      (text: string, before: readonly string[]) => [...before, text],
-      [],
+      appended,
     )
     .addOption(dataDirOption())
     .addOption(jsonOption())
@@ -159,14 +158,14 @@ async function createKey(
   flags: CreateFlags & Required<Pick<CreateFlags, 'kind'>>,
 ): Promise<{ readonly key: ProjectKey | PersonalKey; readonly secret: string }> {
   if (flags.kind === 'personal') {
-    const projects = flags.project.map((named) => projectNamed(registry, named).id);
+    const projects = flags.project?.map((named) => projectNamed(registry, named).id);
     return registry.createPersonalKey({
       scopes: [...new Set(flags.scopes ?? (['capture', 'query'] as const))],
-      projects: projects.length === 0 ? undefined : projects,
+      projects,
     });
   }
   if (flags.scopes !== undefined) throw usageFailure('--scopes is for personal keys; a project key can only write.');
-  const [named, another] = flags.project;
+  const [named, another] = flags.project ?? [];
   if (another !== undefined) throw usageFailure('A project key belongs to one project; give --project once.');
   const project = named === undefined ? onlyProject(registry) : projectNamed(registry, named);
   const made = await registry.createProjectKey(project.id, flags.kind);

@@ -24,3 +24,8 @@ export function keyOption(): Option {
 export function projectOption(): Option {
   return new Option('--project <id>', 'the project to read (default: the first that the key may read)');
 }
+
+/** For an option that may be given again; without a default, which `--help` would show. */
+export function appended(text: string, before: readonly string[] | undefined): readonly string[] {
+  return [...(before ?? []), text];
+}

@@ -8,7 +8,7 @@ import { BatchSender, type SendTotals } from './batch-sender.ts';
 import { CommandFailure, usageFailure } from './command-failure.ts';
 import { hasRegistry, withRegistry } from './data-folder.ts';
 import { inOrder } from './keys-command.ts';
-import { dataDirOption, jsonOption, keyOption, urlOption } from './options.ts';
+import { appended, dataDirOption, jsonOption, keyOption, urlOption } from './options.ts';
 import { lineEvent, linesOf, namedEvent, type OutgoingEvent, type UnreadableLine } from './outgoing-event.ts';
 import { dataDirOf, fromEnvironment, serverAddress, type AddressFlags } from './server-address.ts';
 import { printable } from './table.ts';
@@ -20,7 +20,7 @@ const MAX_REJECTIONS_SHOWN = 20;
 
 interface SendFlags extends AddressFlags {
   readonly distinctId?: string;
-  readonly prop: readonly string[];
+  readonly prop?: readonly string[];
   readonly file?: string;
   readonly projectKey?: string;
   readonly json?: true;
@@ -32,12 +32,7 @@ export function addSendCommand(program: Command, terminal: Terminal): void {
     .description('sends test events to a running server')
     .argument('[event]', 'name of an event')
     .option('--distinct-id <id>', `who did it (default: ${DEFAULT_DISTINCT_ID})`)
-    .option(
-      '--prop <name=value>',
-      'a property; JSON where it reads as JSON, else text; may be given again',
-      (text: string, before: readonly string[]) => [...before, text],
-      [],
-    )
+    .option('--prop <name=value>', 'a property; JSON where it reads as JSON, else text; may be given again', appended)
     .option('--file <events.ndjson>', 'one JSON event a line; - reads standard input')
     .option(
       '--project-key <phc_…>',
@@ -64,7 +59,7 @@ Examples:
           'Give the name of an event, or --file events.ndjson. "hedgerow send --help" shows examples.',
         );
       }
-      if (event === undefined && (flags.distinctId !== undefined || flags.prop.length > 0)) {
+      if (event === undefined && (flags.distinctId !== undefined || flags.prop !== undefined)) {
         throw usageFailure(
           '--distinct-id and --prop belong to an event that is named; the lines of a file have their own.',
         );
@@ -104,7 +99,8 @@ async function send(event: string | undefined, flags: SendFlags, terminal: Termi
     failure = error;
   }
   progress.end();
-  report({ ...sender.totals(), unreadable }, flags, terminal);
+  const totals = { ...sender.totals(), unreadable };
+  if (failure === undefined || totals.sent > 0 || flags.json === true) report(totals, flags, terminal);
   if (failure !== undefined) throw failure instanceof Error ? failure : new Error('sending failed', { cause: failure });
   if (sender.totals().rejected > 0 || unreadable > 0) throw new CommandFailure('Not every event was accepted.');
 }
@@ -112,7 +108,7 @@ async function send(event: string | undefined, flags: SendFlags, terminal: Termi
 async function* eventsOf(event: string | undefined, flags: SendFlags): AsyncGenerator<OutgoingEvent | UnreadableLine> {
   const ids = new RandomIds();
   if (event !== undefined) {
-    yield namedEvent({ event, distinctId: flags.distinctId ?? DEFAULT_DISTINCT_ID, properties: flags.prop }, ids);
+    yield namedEvent({ event, distinctId: flags.distinctId ?? DEFAULT_DISTINCT_ID, properties: flags.prop ?? [] }, ids);
   }
   if (flags.file === undefined) return;
   let lineNumber = 0;

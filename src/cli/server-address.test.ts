@@ -26,6 +26,10 @@ describe('the server that a command talks to', () => {
     expect(addressOf({ url: 'http://127.0.0.1:8000/' })).toBe('http://127.0.0.1:8000 phx_local');
   });
 
+  it('is not sent a key that cannot be a header', () => {
+    expect(() => addressOf({ key: 'phx_a b' })).toThrow('Copy it again');
+  });
+
   it('is missing, in one sentence, when the folder has none', () => {
     expect(() => addressOf({ dataDir: '/empty' })).toThrow(/^No running server was found on the data folder \/empty\./);
   });

@@ -39,6 +39,9 @@ export function serverAddress(
   const dataDir = dataDirOf(flags, env);
   const given = flags.url ?? fromEnvironment(env, 'HEDGEROW_URL');
   const key = flags.key ?? fromEnvironment(env, 'HEDGEROW_PERSONAL_API_KEY');
+  if (key !== undefined && !/^[!-~]+$/.test(key)) {
+    throw usageFailure('The personal key holds a character that no key has, such as a space. Copy it again: phx_…');
+  }
   if (given !== undefined) {
     const url = trimmedUrl(given);
     if (key !== undefined) return { url, personalKey: key };

@@ -34,9 +34,19 @@ async function fetchOrFail(address: ServerAddress, path: string, jsonBody: unkno
 
 /** `fetch` hides the reason in `cause`. */
 export function unreachable(url: string, error: unknown): CommandFailure {
+  const code = networkErrorCode(error);
+  if (code !== undefined) {
+    return new CommandFailure(`The server at ${url} cannot be reached (${code}). Check that it runs there.`);
+  }
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-  return new CommandFailure(`The server at ${url} cannot be reached (${code}). Check that it runs there.`);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CommandFailure(`No request can be sent to ${url} (${reason}). Check the address.`);
+}
+
+/** `ECONNREFUSED` and its like; undefined when the request could not even be tried, for instance at a forbidden port. */
+export function networkErrorCode(error: unknown): string | undefined {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error && 'code' in cause && typeof cause.code === 'string' ? cause.code : undefined;
 }
 
 export function parseFault(text: string): { readonly code: string; readonly detail: string } | undefined {

@@ -39,6 +39,8 @@ export interface ServerParts {
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly limits: BodyLimits;
+  /** May the client behind this address say whom it forwards for? */
+  readonly isTrustedProxy: (address: string | undefined) => boolean;
 }
 
 const MAX_HEADER_BYTES = 16 * 1024;
@@ -48,7 +50,7 @@ export class HttpServer {
   readonly #parts: ServerParts;
   readonly #server: Server;
   readonly #bodies: BodyReader;
-  #isDraining = false;
+  #state: 'starting' | 'serving' | 'draining' = 'starting';
 
   constructor(parts: ServerParts) {
     this.#parts = parts;
@@ -56,7 +58,7 @@ export class HttpServer {
     this.#server = createServer(
       { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
       (request, response) => {
-        new Exchange(this.#parts, this.#bodies, request, response).start(this.#isDraining);
+        new Exchange(this.#parts, this.#bodies, request, response).start(this.#state);
       },
     );
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
@@ -79,13 +81,18 @@ export class HttpServer {
     });
   }
 
+  /** From now on requests are served; before, they get 503 `starting`. */
+  serve(): void {
+    this.#state = 'serving';
+  }
+
   drain(): void {
-    this.#isDraining = true;
+    this.#state = 'draining';
   }
 
   /** Stops listening; resolves when every request that was under way is answered. */
   close(): Promise<void> {
-    this.#isDraining = true;
+    this.#state = 'draining';
     return new Promise((resolve) => {
       this.#server.close(() => {
         this.#bodies.close();
@@ -125,8 +132,13 @@ class Exchange {
     this.#requestId = this.#chooseRequestId();
   }
 
-  start(isDraining: boolean): void {
-    this.#isDraining = isDraining;
+  start(state: 'starting' | 'serving' | 'draining'): void {
+    this.#isDraining = state === 'draining';
+    if (state === 'starting') {
+      this.#request.resume();
+      this.#refuse(fault('starting'));
+      return;
+    }
     const target = this.#request.url ?? '/';
     const mark = target.indexOf('?');
     const route = routeOf(mark < 0 ? target : target.slice(0, mark));
@@ -259,7 +271,7 @@ class Exchange {
       body: bytes,
       receivedAtMs: this.#receivedAtMs,
       requestId: this.#requestId,
-      ip: clientIp(headers, this.#request.socket.remoteAddress),
+      ip: this.#clientIp(),
     };
     try {
       const answer = capture.handle(request);
@@ -278,6 +290,13 @@ class Exchange {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** The headers count only when the socket's other end is trusted to set them. */
+  #clientIp(): string {
+    const { remoteAddress } = this.#request.socket;
+    const isTrusted = this.#parts.isTrustedProxy(remoteAddress);
+    return clientIp(isTrusted ? this.#request.headers : {}, remoteAddress);
   }
 
   #captured(answer: CaptureAnswer | Fault): void {

@@ -14,7 +14,7 @@ import { recordFlags } from '../record/layout.ts';
 import { RecordView } from '../record/record-view.ts';
 import { repairJson } from '../store/json-repair.ts';
 import { EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
-import type { StoredUuid } from '../store/store.ts';
+import type { StoredRejection, StoredUuid } from '../store/store.ts';
 
 export const MAX_BLOCK_BYTES = 8 << 20;
 export const MAX_BLOCK_RECORDS = 20_000;
@@ -60,10 +60,6 @@ function keyOf(view: RecordView): string {
   return view.bytes.toString('latin1', view.start + 4, view.start + 24);
 }
 
-function keyOfStored(stored: StoredUuid): string {
-  return `${stored.projectId}:${stored.uuid}`;
-}
-
 /** The keys to look up. A uuid that comes twice is looked up once. */
 export function collectKeys(range: BlockRange, fate: Uint8Array, keys: UuidKeys): void {
   const view = new RecordView(range.bytes);
@@ -90,21 +86,23 @@ export function markStored(
   range: BlockRange,
   fate: Uint8Array,
   stream: string,
-  found: { readonly uuids: readonly StoredUuid[]; readonly rejections: readonly number[] },
+  found: { readonly uuids: readonly StoredUuid[]; readonly rejections: readonly StoredRejection[] },
 ): void {
-  for (const sequence of found.rejections) {
-    const i = sequence - range.firstSequence;
-    if (fate[i] === fates.rejection) fate[i] = fates.storedRejection;
-  }
-  if (found.uuids.length === 0) return;
-  const stored = new Map(found.uuids.map((each) => [keyOfStored(each), each]));
+  if (found.uuids.length === 0 && found.rejections.length === 0) return;
+  const stored = new Map(found.uuids.map((each) => [`${each.projectId}:${each.uuid}`, each]));
+  const rejections = new Map(found.rejections.map((each) => [each.sequence, each]));
   const view = new RecordView(range.bytes);
   for (let i = 0; view.next(); i++) {
-    if (fate[i] !== fates.load) continue;
-    const origin = stored.get(`${view.projectId}:${formatUuid(view.bytes, view.uuidAt)}`);
-    if (origin === undefined) continue;
-    const isSame = origin.stream === stream && origin.sequence === range.firstSequence + i;
-    fate[i] = isSame ? fates.replayed : fates.duplicate;
+    const sequence = range.firstSequence + i;
+    if (fate[i] === fates.rejection) {
+      const rejection = rejections.get(sequence);
+      if (rejection?.index !== view.index) continue;
+      if (rejection.requestId === formatUuid(view.bytes, view.requestIdAt)) fate[i] = fates.storedRejection;
+    } else if (fate[i] === fates.load) {
+      const origin = stored.get(`${view.projectId}:${formatUuid(view.bytes, view.uuidAt)}`);
+      if (origin === undefined) continue;
+      fate[i] = origin.stream === stream && origin.sequence === sequence ? fates.replayed : fates.duplicate;
+    }
   }
 }
 

@@ -15,6 +15,7 @@
  *          insert makes a part, and parts cost merging.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crc32 } from 'node:zlib';
 import type { Clock } from '../event/clock.ts';
 import type { ProjectId } from '../event/ids.ts';
 import type { LogOffset, LogReader, ReadRecords, StreamId } from '../log/log.ts';
@@ -220,13 +221,14 @@ class LoadLoop {
     const { stream, range, fate, tally } = todo;
     const { events, rejections } = this.#buffers;
     const repaired = writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
-    const deduplicationToken =
-      `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}` + (rawOnly ? ':raw' : '');
-    if (events.count > 0) {
-      await store.insert({ table: 'events', rows: events.rows(), count: events.count, deduplicationToken });
-    }
-    if (rejections.count > 0) {
-      await store.insert({ table: 'rejections', rows: rejections.rows(), count: rejections.count, deduplicationToken });
+    const place = `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}`;
+    for (const [table, { rows, count }] of [
+      ['events', { rows: events.rows(), count: events.count }],
+      ['rejections', { rows: rejections.rows(), count: rejections.count }],
+    ] as const) {
+      // With a sum of the rows: a log that was set up anew may use the same places for other records.
+      const deduplicationToken = `${place}:${crc32(rows)}`;
+      if (count > 0) await store.insert({ table, rows, count, deduplicationToken });
     }
     tally.repaired += repaired;
   }

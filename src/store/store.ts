@@ -28,6 +28,14 @@ export interface UuidKeyBlock {
   readonly count: number;
 }
 
+/** A rejection that the store holds. Its request tells it from one of another log whose stream had the same name. */
+export interface StoredRejection {
+  readonly sequence: number;
+  /** Lower case, hyphenated. */
+  readonly requestId: string;
+  readonly index: number;
+}
+
 /** `[first, next)` of a stream. */
 export interface OriginRange {
   readonly stream: string;
@@ -87,8 +95,8 @@ export interface Store {
   insert(block: Block): Promise<void>;
   /** Which of these are already stored. Keeps no reference to `keys` once it has resolved. */
   findUuids(keys: UuidKeyBlock): Promise<readonly StoredUuid[]>;
-  /** Sequence numbers of the rejections of `range` that are already stored. */
-  findRejections(range: OriginRange): Promise<readonly number[]>;
+  /** The rejections that `range` has left in the store already. */
+  findRejections(range: OriginRange): Promise<readonly StoredRejection[]>;
   /** Our own SQL, over every project, without FORMAT and SETTINGS; a statement that is no SELECT answers no rows. */
   query(request: QueryRequest): Promise<QueryAnswer | QueryFault>;
   /** A user's SQL: read-only, and only this project's rows exist. */

@@ -28,7 +28,7 @@ export function compiledChild(): string {
         typeRoots: [join(root, 'node_modules/@types')],
       },
       include: [],
-      files: [join(root, 'src/store/chdb/child.ts')],
+      files: ['child', 'chdb-store'].map((name) => join(root, 'src/store/chdb', `${name}.ts`)),
     }),
   );
   writeFileSync(join(outDir, 'package.json'), '{"type":"module"}');

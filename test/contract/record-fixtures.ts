@@ -1,4 +1,5 @@
 /** Records as capture would write them, without going through capture; and a log that lives in memory. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fixedBytes, recordFlags, recordKinds, recordVersion } from '../../src/record/layout.ts';
 import { parseUuid } from '../../src/event/uuid.ts';
 import { asStreamId, type LogOffset, type LogReader, type ReadRecords, type StreamId } from '../../src/log/log.ts';
@@ -37,7 +38,7 @@ export function recordOf(fields: RecordFields): Buffer {
     kind = 'event',
     projectId = 1,
     uuid = nextUuid(),
-    requestId = '0190a000-ffff-7000-8000-000000000001',
+    requestId = nextUuid(),
     index = 0,
     timestampMs = 1_700_000_000_000,
     receivedAtMs = 1_700_000_000_500,
@@ -125,14 +126,8 @@ export class MemoryLog implements LogReader {
       count,
     });
   }
-  async waitForMore(_timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, 20);
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        resolve();
-      });
-    });
+  waitForMore(_timeoutMs: number, signal: AbortSignal): Promise<void> {
+    return sleep(20, undefined, { signal }).catch(() => undefined);
   }
   commit(upTo: LogOffset): Promise<void> {
     this.#committed = upTo.sequence;

@@ -26,7 +26,10 @@ const ENGINE_USERS = ['app.ts', 'cli/data-folder.ts'];
 
 function files(): string[] {
   return readdirSync(src, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.endsWith('.d.ts'))
+    .filter(
+      (name) =>
+        name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.endsWith('-for-test.ts') && !name.endsWith('.d.ts'),
+    )
     .map((name) => name.replaceAll('\\', '/'));
 }
 
@@ -85,7 +88,8 @@ describe('imports', () => {
   });
 
   it('leave no file that nothing imports', () => {
-    const entries = new Set(['cli/main.ts', 'store/chdb/child.ts']);
+    // The last one writes docs/settings.md, which its test compares.
+    const entries = new Set(['cli/main.ts', 'store/chdb/child.ts', 'config/settings-doc.ts']);
     const imported = new Set(edges.map(({ to }) => to));
     expect(files().filter((file) => !entries.has(file) && !imported.has(file))).toEqual([]);
   });

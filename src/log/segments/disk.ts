@@ -1,4 +1,5 @@
 import fs from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { tryLock, unlock } from 'fs-native-extensions';
 
 /** `…_synced`: each write returns once its bytes, and what is needed to find them, are on the medium (O_DSYNC). */
@@ -21,6 +22,7 @@ export interface Disk {
   sync(fd: number): Promise<void>;
   /** Makes names in `path` durable: what was created, renamed, unlinked there. */
   syncFolder(path: string): Promise<void>;
+  /** With its parents; each new name is durable afterwards. */
   makeFolder(path: string): Promise<void>;
   list(path: string): Promise<string[]>;
   rename(from: string, to: string): Promise<void>;
@@ -45,12 +47,21 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
 };
 
 function settled<T>(start: (done: (error: Error | null, value?: T) => void) => void): Promise<T> {
-  return new Promise((resolve, reject) => {
+  return new Promise((accept, reject) => {
     start((error, value) => {
-      if (error === null) resolve(value as T);
+      if (error === null) accept(value as T);
       else reject(error);
     });
   });
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const fd = await settled<number>((done) => fs.open(path, O_RDONLY, done));
+  try {
+    await settled<void>((done) => fs.fsync(fd, done));
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /** The real one: raw file descriptors, since a FileHandle costs a promise and an object for each call. */
@@ -66,16 +77,14 @@ export const nodeDisk: Disk = {
   readNow: (fd, into, position) => fs.readSync(fd, into, 0, into.length, position),
   sizeOf: async (fd) => (await settled<fs.Stats>((done) => fs.fstat(fd, done))).size,
   sync: (fd) => settled((done) => fs.fdatasync(fd, done)),
-  syncFolder: async (path) => {
-    const fd = await settled<number>((done) => fs.open(path, O_RDONLY, done));
-    try {
-      await settled<void>((done) => fs.fsync(fd, done));
-    } finally {
-      fs.closeSync(fd);
-    }
-  },
+  syncFolder,
   makeFolder: async (path) => {
-    await fs.promises.mkdir(path, { recursive: true, mode: 0o750 });
+    const made = await fs.promises.mkdir(path, { recursive: true, mode: 0o750 });
+    if (made === undefined) return;
+    const top = resolve(made);
+    for (let at = resolve(path); at.length >= top.length && at !== dirname(at); at = dirname(at)) {
+      await syncFolder(dirname(at));
+    }
   },
   list: (path) => fs.promises.readdir(path),
   rename: (from, to) => settled((done) => fs.rename(from, to, done)),
@@ -90,7 +99,7 @@ export const nodeDisk: Disk = {
 
 /** Writes all of `bytes`, in as many calls as the disk needs. */
 export function writeAll(disk: Disk, fd: number, bytes: Uint8Array, position: number): Promise<void> {
-  return new Promise((resolve, reject) => {
+  return new Promise((accept, reject) => {
     let doneBytes = 0;
     const step = (): void => {
       disk.write(fd, bytes.subarray(doneBytes), position + doneBytes, (error, written) => {
@@ -98,7 +107,7 @@ export function writeAll(disk: Disk, fd: number, bytes: Uint8Array, position: nu
         if (written <= 0) return reject(new Error('the disk wrote nothing'));
         doneBytes += written;
         if (doneBytes < bytes.length) return step();
-        resolve();
+        accept();
       });
     };
     step();

@@ -217,8 +217,9 @@ export class SegmentLogWriter implements LogWriter {
     } catch (error) {
       this.#report('watermark', error); // recovery finds the end without it
     }
-    if (this.#segment !== undefined) await this.#disk.close(this.#segment.fd);
-    await this.#watermark.close();
+    // All is synced: a failing close loses nothing, and must not keep the lock.
+    if (this.#segment !== undefined) await this.#disk.close(this.#segment.fd).catch(() => undefined);
+    await this.#watermark.close().catch(() => undefined);
     await this.#lock.release();
   }
 

@@ -15,6 +15,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
 import { asProjectId, type ProjectId } from '../../event/ids.ts';
 import { database } from '../schema.ts';
 import {
@@ -28,6 +29,7 @@ import {
   type QueryFault,
   type QueryRequest,
   type Store,
+  type StoredRejection,
   type StoredUuid,
   type UuidKeyBlock,
 } from '../store.ts';
@@ -35,6 +37,8 @@ import { childReply, type ChildOptions, type ChildReply, type ChildRequest } fro
 
 const DEFAULT_MEMORY_BYTES = 1_000_000_000;
 const DEFAULT_READERS = 4;
+/** A child that was killed holds its lock until the kernel has taken it apart. */
+const DEFAULT_LOCK_WAIT_MS = 10_000;
 const MAX_WAITING_QUERIES = 256;
 const FIRST_RESTART_MS = 50;
 const MAX_RESTART_MS = 5000;
@@ -50,6 +54,8 @@ export interface ChdbStoreOptions {
   readonly readers?: number;
   /** The compiled child; default: the one beside this file, or in `dist/` when this runs from source. */
   readonly childPath?: string;
+  /** How long to wait for a folder that another process still holds; default 10 s. */
+  readonly lockWaitMs?: number;
   /** The child ended without being asked to; a new one is on its way. For the log. */
   readonly onChildLost?: (reason: string) => void;
 }
@@ -94,6 +100,7 @@ export class ChdbStore implements Store {
       dir: engineDir,
       memoryBytes: options.memoryBytes ?? DEFAULT_MEMORY_BYTES,
       readers: options.readers ?? DEFAULT_READERS,
+      lockWaitMs: options.lockWaitMs ?? DEFAULT_LOCK_WAIT_MS,
     };
     this.#incoming = join(options.dir, 'incoming');
   }
@@ -122,10 +129,10 @@ export class ChdbStore implements Store {
     return reply.uuids.map((found) => ({ ...found, projectId: asProjectId(found.projectId) }));
   }
 
-  async findRejections(range: OriginRange): Promise<readonly number[]> {
+  async findRejections(range: OriginRange): Promise<readonly StoredRejection[]> {
     const reply = await this.#ask({
       kind: 'query',
-      sql: `SELECT sequence FROM ${database}.rejections
+      sql: `SELECT sequence, request_id, \`index\` FROM ${database}.rejections
         WHERE stream = {stream:String} AND sequence >= {first:UInt64} AND sequence < {next:UInt64}`,
       parameters: { ...range },
       timeoutMs: 60_000,
@@ -135,7 +142,10 @@ export class ChdbStore implements Store {
     });
     if (reply.kind !== 'rows') throw new StoreUnavailable(reply.kind === 'fault' ? reply.message : reply.kind);
     const rows: unknown = JSON.parse(reply.rowsJson);
-    return Array.isArray(rows) ? rows.flat().map(Number) : [];
+    return z
+      .array(z.tuple([z.number(), z.string(), z.number()]))
+      .parse(rows)
+      .map(([sequence, requestId, index]) => ({ sequence, requestId, index }));
   }
 
   query(request: QueryRequest): Promise<QueryAnswer | QueryFault> {
@@ -213,7 +223,7 @@ export class ChdbStore implements Store {
         return;
       }
       this.#pending.set(id, { resolve, reject });
-      this.#post({ ...body, id } as ChildRequest);
+      this.#post({ ...body, id });
     });
   }
 

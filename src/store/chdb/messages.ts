@@ -6,6 +6,7 @@ export const childOptions = z.strictObject({
   dir: z.string(),
   memoryBytes: z.number(),
   readers: z.number(),
+  lockWaitMs: z.number(),
 });
 export type ChildOptions = z.infer<typeof childOptions>;
 

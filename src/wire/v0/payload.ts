@@ -78,8 +78,10 @@ export function choosePayload(source: PayloadSource): Payload | Fault {
 
 /** @param wasCompressed chooses PostHog's words for bytes that are no UTF-8 */
 export function toText(bytes: Buffer, wasCompressed: boolean): Buffer | Fault {
-  const text = unwrapBase64(bytes) ?? bytes;
-  if (isUtf8(text)) return text;
+  // What unwraps to no text was not wrapped: it goes on as it came (protocol.md 2.4).
+  const unwrapped = unwrapBase64(bytes);
+  if (unwrapped !== undefined && isUtf8(unwrapped)) return unwrapped;
+  if (isUtf8(bytes)) return bytes;
   return fault('invalid_encoding', {
     problem: wasCompressed
       ? 'invalid gzip data: the text inside is not UTF-8'
