@@ -11,6 +11,7 @@ export default defineConfig({
       { test: { name: 'meta', include: ['test/meta/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...slow } },
       { test: { name: 'blackbox', include: ['test/blackbox/**/*.test.ts'], fileParallelism: false, ...slow } },
+      { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },
       { test: { name: 'sdk', include: ['test/sdk/**/*.test.ts'], fileParallelism: false, ...slow } },
       {
         test: {

@@ -17,33 +17,24 @@ const hasPython =
     cwd: root,
     env: { ...process.env, PYTHONPATH: join(root, '.services/python') },
   }).status === 0;
-const projects = ['unit', 'meta', 'contract', 'blackbox', 'sdk', 'crash'];
+const projects = ['unit', 'meta', 'contract', 'blackbox', 'sdk', 'fuzz', 'crash'];
 if (!hasPython)
   process.stdout.write('left out: the Python SDK (no package "posthog"; scripts/services/python-sdk.sh installs it)\n');
 
 const report = join(tmpdir(), `hedgerow-tests-${process.pid}.json`);
 let passed = 0;
 let failed = 0;
-for (const project of projects) {
-  const { status } = run(
-    'npx',
-    [
-      'vitest',
-      'run',
-      '--project',
-      project,
-      '--reporter',
-      isCi ? 'dot' : 'default',
-      '--reporter',
-      'json',
-      '--outputFile',
-      report,
-    ],
-    {
-      env: { ...process.env, HEDGEROW_TEST_PYTHON: hasPython ? '1' : '', HEDGEROW_TEST_CI: isCi ? '1' : '' },
+
+function suite(project, node) {
+  const reporters = ['--reporter', isCi ? 'dot' : 'default', '--reporter', 'json', '--outputFile', report];
+  const { status } = run(node, ['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...reporters], {
+    env: {
+      ...process.env,
+      HEDGEROW_TEST_PYTHON: hasPython ? '1' : '',
+      HEDGEROW_FUZZ_SECONDS: process.env.HEDGEROW_FUZZ_SECONDS ?? '10',
     },
-  );
-  let counts = { numPassedTests: 0, numFailedTests: 0, numFailedTestSuites: 0 };
+  });
+  let counts = { numPassedTests: 0, numFailedTests: 0 };
   try {
     counts = JSON.parse(readFileSync(report, 'utf8'));
   } catch {
@@ -51,8 +42,13 @@ for (const project of projects) {
   }
   passed += counts.numPassedTests;
   failed += counts.numFailedTests;
+  // A suite that could not even be loaded counts as one failure.
   if (status !== 0 && counts.numFailedTests === 0) failed += 1;
   rmSync(report, { force: true });
 }
+
+for (const project of projects) suite(project, process.execPath);
+const newestNode = process.env.HEDGEROW_TEST_NEWEST_NODE;
+if (newestNode) for (const project of ['unit', 'blackbox']) suite(project, newestNode);
 process.stdout.write(`\n${passed} passed, ${failed} failed\n`);
 process.exit(failed === 0 ? 0 : 1);

@@ -1,7 +1,7 @@
 /**
  * The composition root: opens the engines, starts the parts, waits for a signal, drains, closes in reverse.
  *
- * Order    data folder -> registry -> log reader -> store -> loader -> log writer -> listener -> first keys. Nothing is
+ * Order    data folder -> registry -> log writer -> log readers -> store -> loader -> listener -> first keys. Nothing is
  *          served before all of it is open; a later part that fails closes the earlier ones again.
  * Stop     SIGTERM or SIGINT: readiness false, listener closed after `drainDelayMs`, answers finished, log synced, loader
  *          and store closed; at most STOP_DEADLINE_MS. A second signal ends the process at once.
@@ -84,9 +84,18 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
   const registry = new LocalKey(opened, localSecret);
 
   const logDir = join(dataDir, 'log');
+  // The writer first: a reader recovers streams that nobody writes, and would hold this one's lock for that moment.
+  let pokeReader = (): void => undefined;
+  const capture = config.roles.has('capture')
+    ? await openCapture({ config, logDir, registry, log, metrics, parts, onDurable: () => pokeReader() })
+    : undefined;
+
   const hasReads = config.roles.has('query') || config.roles.has('loader');
   const reader = hasReads ? await SegmentLogReader.open({ dir: logDir }) : undefined;
-  if (reader !== undefined) parts.add(() => reader.close());
+  if (reader !== undefined) {
+    pokeReader = () => reader.poke();
+    parts.add(() => reader.close());
+  }
 
   const store = hasReads ? await openStore(config, dataDir, log) : undefined;
   if (store !== undefined) parts.add(() => store.close());
@@ -96,10 +105,6 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
     loader = startLoader({ reader, store, clock, stats: metricStats(metrics, log) });
     parts.add(() => loader?.stop());
   }
-
-  const capture = config.roles.has('capture')
-    ? await openCapture({ config, logDir, registry, log, metrics, parts, onDurable: () => reader?.poke() })
-    : undefined;
 
   // A reader of its own: the loader holds on to what it read while it waits for the store.
   const pendingReader = config.roles.has('query') ? await SegmentLogReader.open({ dir: logDir }) : undefined;

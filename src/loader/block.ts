@@ -4,16 +4,16 @@
  * A record's fate is decided before anything is inserted, and again at each attempt, since an attempt may have gone in
  * without an answer:
  *   rejection                                        -> rejections, unless it is there
- *   event whose uuid came earlier in the block       -> duplicate
- *   event whose uuid is stored, from this very record -> replayed
- *   event whose uuid is stored, from another record  -> duplicate
+ *   event whose uuid came earlier in the block       -> duplicates
+ *   event whose uuid is stored, from this very record -> replayed: nothing to do
+ *   event whose uuid is stored, from another record  -> duplicates
  *   any other event                                  -> events
  */
 import { formatUuid } from '../event/uuid.ts';
 import { recordFlags } from '../record/layout.ts';
 import { RecordView } from '../record/record-view.ts';
 import { repairJson } from '../store/json-repair.ts';
-import { EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
+import { DuplicateRows, EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
 import type { StoredRejection, StoredUuid } from '../store/store.ts';
 
 export const MAX_BLOCK_BYTES = 8 << 20;
@@ -26,6 +26,7 @@ export class BlockBuffers {
   readonly keys = new UuidKeys();
   readonly events = new EventRows();
   readonly rejections = new RejectionRows();
+  readonly duplicates = new DuplicateRows();
 }
 
 /** Records `[firstSequence, firstSequence + count)` of a stream. */
@@ -112,6 +113,14 @@ export interface Part {
   readonly end: number;
 }
 
+/** Notes that the rows of `part` for `table` are in. Duplicates may be written again: their table replaces them. */
+export function markDone(fate: Uint8Array, part: Part, table: 'events' | 'rejections' | 'duplicates'): void {
+  if (table === 'duplicates') return;
+  const [from, to] =
+    table === 'events' ? [fates.load, fates.replayed] : ([fates.rejection, fates.storedRejection] as const);
+  for (let i = part.first; i < part.end; i++) if (fate[i] === from) fate[i] = to;
+}
+
 export interface WriteOptions {
   readonly stream: string;
   readonly part: Part;
@@ -122,12 +131,13 @@ export interface WriteOptions {
 const parse: PropertiesMode = { kind: 'parse' };
 const rawOnly: PropertiesMode = { kind: 'raw_only' };
 
-/** Writes the rows of `part` that are to be loaded. @returns how many were repaired */
+/** Writes the rows of `part`, each for its table. @returns how many were repaired */
 export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuffers, options: WriteOptions): number {
-  const { events, rejections } = buffers;
+  const { events, rejections, duplicates } = buffers;
   const { stream, part } = options;
   events.reset();
   rejections.reset();
+  duplicates.reset();
   const view = new RecordView(range.bytes);
   const escapes = new SurrogateEscapes(view.bytes);
   let repaired = 0;
@@ -136,6 +146,8 @@ export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuf
     const origin = { stream, sequence: range.firstSequence + i };
     if (fate[i] === fates.rejection) {
       rejections.add(view, origin);
+    } else if (fate[i] === fates.duplicate) {
+      duplicates.add(view, origin);
     } else if (fate[i] === fates.load) {
       let mode = options.rawOnly ? rawOnly : parse;
       const isSuspect =

@@ -6,8 +6,8 @@
  *   L2  Each uuid of a project is stored once, the first copy, whatever crashes in between: before each attempt the store
  *       is asked which uuids it holds and from which record (block.ts); the block's token is a second net.
  *   L3  Nothing that was acknowledged stops it. A block that the engine refuses is halved until the rows at fault are
- *       alone; they go in with their raw text and empty properties.
- * Order    read -> look up -> insert events -> insert rejections -> commit. One block at a time.
+ *       alone; they go in with their raw text and empty properties. Rows that bring the engine down end the same way.
+ * Order    read -> look up -> insert events, rejections, duplicates -> commit. One block at a time.
  * Bounds   One read of the log (8 MiB, or one request) and one block of rows.
  * Failure  Store away: the block is tried again, at growing intervals, for ever. A record of a newer version, or a
  *          damaged log: `done` rejects. Everything else that is not the store's is our own bug, and does too.
@@ -26,6 +26,7 @@ import {
   blocksOf,
   collectKeys,
   fates,
+  markDone,
   markStored,
   MAX_BLOCK_BYTES,
   writeRows,
@@ -40,8 +41,11 @@ const FULL_READ_BYTES = 2 << 20;
 const IDLE_WAIT_MS = 1000;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
-/** A block that the store failed this often, while it was there, is halved: it may be too large for its memory. */
-const ATTEMPTS_BEFORE_HALVING = 4;
+/** While the store is there and fails at inserts alone. */
+const MAX_RETRY_THERE_MS = 1000;
+/** Failures in a row before the next insert is made smaller: it may be too large for the store's memory. */
+const FAILURES_BEFORE_SMALLER = 3;
+const STEP_FACTOR = 16;
 
 export interface LoaderOptions {
   readonly reader: LogReader;
@@ -143,24 +147,37 @@ class LoadLoop {
     /** As the store was before our first attempt: what an attempt of ours put in is no replay. */
     let firstFate: Uint8Array | undefined;
     const tally: BlockTally = { repaired: 0, rawOnly: 0 };
+    const steps = new StepSize(range.count);
     let retryMs = FIRST_RETRY_MS;
-    let failuresWhileThere = 0;
     let mayBeIn = !this.#settledStreams.has(stream);
+    /** Records before it are in the store. */
+    let at = 0;
     for (let attempt = 1; ; attempt++) {
+      let hasBegun = false;
       try {
         await this.#decideFates(stream, range, fate, mayBeIn);
         firstFate ??= fate.slice();
-        await this.#insertParts({ stream, range, fate, tally }, failuresWhileThere >= ATTEMPTS_BEFORE_HALVING);
+        hasBegun = true;
+        while (at < range.count) {
+          const part: Part = { first: at, end: Math.min(at + steps.records, range.count) };
+          const todo = { stream, range, fate, tally };
+          if (steps.isRawOnly) await this.#insertAlone(todo, part);
+          else await this.#insertPart(todo, part);
+          at = part.end;
+          steps.succeeded();
+          retryMs = FIRST_RETRY_MS;
+        }
         stats.loaded(loadedBlock({ stream, range, fate: firstFate, tally }, { durationMs: this.#now() - startMs }));
         return true;
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         mayBeIn = true;
+        // A lookup that fails says that the store is away; an insert that fails may do so because of its rows.
+        if (hasBegun) steps.failed();
         stats.retrying(error.message, attempt);
-        if (this.#options.store.isReady()) failuresWhileThere += 1;
         if (this.#signal.aborted) return false;
         await this.#pause(retryMs);
-        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+        retryMs = Math.min(retryMs * 2, hasBegun ? MAX_RETRY_THERE_MS : MAX_RETRY_MS);
       }
     }
   }
@@ -176,16 +193,6 @@ class LoadLoop {
         ? await store.findRejections({ stream, first: range.firstSequence, next })
         : [];
     markStored(range, fate, stream, { uuids, rejections });
-  }
-
-  async #insertParts(todo: Todo, isTooLarge: boolean): Promise<void> {
-    const whole: Part = { first: 0, end: todo.range.count };
-    if (!isTooLarge) return this.#insertPart(todo, whole);
-    // One by one halves would start over with each failure; a sixteenth is small enough for any memory.
-    const step = Math.max(1, Math.ceil(todo.range.count / 16));
-    for (let first = 0; first < whole.end; first += step) {
-      await this.#insertPart(todo, { first, end: Math.min(first + step, whole.end) });
-    }
   }
 
   /** Inserts the rows of `part`; halves it when the engine refuses it. */
@@ -219,18 +226,22 @@ class LoadLoop {
   async #insertRows(todo: Todo, part: Part, rawOnly: boolean): Promise<void> {
     const { store } = this.#options;
     const { stream, range, fate, tally } = todo;
-    const { events, rejections } = this.#buffers;
+    const { events, rejections, duplicates } = this.#buffers;
     const repaired = writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
     const place = `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}`;
     for (const [table, { rows, count }] of [
       ['events', { rows: events.rows(), count: events.count }],
       ['rejections', { rows: rejections.rows(), count: rejections.count }],
+      ['duplicates', { rows: duplicates.rows(), count: duplicates.count }],
     ] as const) {
       // With a sum of the rows: a log that was set up anew may use the same places for other records.
       const deduplicationToken = `${place}:${crc32(rows)}`;
-      if (count > 0) await store.insert({ table, rows, count, deduplicationToken });
+      if (count === 0) continue;
+      await store.insert({ table, rows, count, deduplicationToken });
+      // At once: should the next table refuse its rows, the halves must not bring these again.
+      markDone(fate, part, table);
+      if (table === 'events') tally.repaired += repaired;
     }
-    tally.repaired += repaired;
   }
 
   async #reportLag(): Promise<void> {
@@ -252,6 +263,37 @@ class LoadLoop {
     } catch {
       // stopped: the caller looks at the signal
     }
+  }
+}
+
+/**
+ * How many records the next insert takes. Rows may bring the engine down instead of being refused: inserts that fail
+ * shrink to one record, which then goes in, every other time, as raw text alone; those that succeed grow again.
+ */
+class StepSize {
+  readonly #most: number;
+  records: number;
+  isRawOnly = false;
+  #failures = 0;
+
+  constructor(most: number) {
+    this.#most = most;
+    this.records = most;
+  }
+
+  succeeded(): void {
+    this.records = Math.min(this.records * STEP_FACTOR, this.#most);
+    this.isRawOnly = false;
+    this.#failures = 0;
+  }
+
+  failed(): void {
+    this.#failures += 1;
+    if (this.#failures < FAILURES_BEFORE_SMALLER) return;
+    // Both may fail for want of disk or memory, so that neither is settled for.
+    if (this.records === 1) this.isRawOnly = !this.isRawOnly;
+    else this.#failures = 0;
+    this.records = Math.max(1, Math.ceil(this.records / STEP_FACTOR));
   }
 }
 

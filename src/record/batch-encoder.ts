@@ -15,19 +15,34 @@ const SET_KEY = Buffer.from('"$set":');
 const SET_ONCE_KEY = Buffer.from('"$set_once":');
 const UNSET_KEY = Buffer.from('"$unset":');
 const COMMA = 0x2c;
+const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const MAX_SHORT_TEXT_BYTES = 0xffff;
-const LOOPBACK = '127.0.0.1';
+const LOOPBACK = Buffer.from('127.0.0.1');
+/** From here on the runtime's own copy costs less than ours; below it, it costs more than the whole record. */
+const LARGE_COPY_BYTES = 128;
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 export class BatchEncoder {
   #buffer = Buffer.allocUnsafeSlow(KEPT_BYTES);
+  #view = viewOf(this.#buffer);
   #used = 0;
   #count = 0;
+  /** The body that the last event lay in, seen as a `DataView`; events of one request share it. */
+  #body: Buffer | undefined;
+  #bodyView = this.#view;
+  #ipText = '';
+  #ip = Buffer.alloc(0);
 
   reset(): void {
-    if (this.#buffer.length > KEPT_BYTES && this.#used < KEPT_BYTES) this.#buffer = Buffer.allocUnsafeSlow(KEPT_BYTES);
+    if (this.#buffer.length > KEPT_BYTES && this.#used < KEPT_BYTES) this.#replaceBuffer(KEPT_BYTES);
     this.#used = 0;
     this.#count = 0;
+    this.#body = undefined;
+    this.#bodyView = this.#view;
   }
 
   /** Valid until the next `reset`. */
@@ -37,11 +52,15 @@ export class BatchEncoder {
 
   addEvent(request: RequestFacts, event: CapturedEvent): void {
     const { raw } = event;
+    if (raw.body !== this.#body) {
+      this.#body = raw.body;
+      this.#bodyView = viewOf(raw.body);
+    }
     const nameBytes = event.name === undefined ? raw.nameEnd - raw.nameStart : event.name.length;
     const distinctIdBytes =
       event.distinctId === undefined ? raw.distinctIdEnd - raw.distinctIdStart : event.distinctId.length;
-    const ip = (raw.flags & eventFlags.isCaptureInternal) === 0 ? request.ip : LOOPBACK;
-    // Added beside the properties, as PostHog's pipeline shows them (interface.md 3): at most three members.
+    const ip = (raw.flags & eventFlags.isCaptureInternal) === 0 ? this.#ipOf(request) : LOOPBACK;
+    // Put in beside the properties, as PostHog's pipeline shows them (interface.md 3): at most three members.
     const addedBytes =
       raw.setEnd - raw.setStart + raw.setOnceEnd - raw.setOnceStart + raw.unsetEnd - raw.unsetStart + 40;
     const start = this.#reserve(
@@ -53,21 +72,28 @@ export class BatchEncoder {
         Math.max(raw.propertiesEnd - raw.propertiesStart, 2) +
         addedBytes,
     );
-    const out = this.#buffer;
+    const view = this.#view;
     let at = start + fixedBytes;
-    at = this.#copyText(event.name, raw, raw.nameStart, raw.nameEnd, at);
-    at = this.#copyText(event.distinctId, raw, raw.distinctIdStart, raw.distinctIdEnd, at);
-    at += out.write(ip, at, 'latin1');
+    at = event.name === undefined ? this.#copyBody(raw.nameStart, raw.nameEnd, at) : this.#copyOwn(event.name, at);
+    at =
+      event.distinctId === undefined
+        ? this.#copyBody(raw.distinctIdStart, raw.distinctIdEnd, at)
+        : this.#copyOwn(event.distinctId, at);
+    at = this.#copyOwn(ip, at);
     const libStart = at;
-    at = this.#copyText(event.lib, raw, raw.libStart, Math.min(raw.libEnd, raw.libStart + MAX_SHORT_TEXT_BYTES), at);
+    at =
+      event.lib === undefined
+        ? this.#copyBody(raw.libStart, Math.min(raw.libEnd, raw.libStart + MAX_SHORT_TEXT_BYTES), at)
+        : this.#copyOwn(event.lib, at);
     const libVersionStart = at;
-    at = this.#copyText(
-      event.libVersion,
-      raw,
-      raw.libVersionStart,
-      Math.min(raw.libVersionEnd, raw.libVersionStart + MAX_SHORT_TEXT_BYTES),
-      at,
-    );
+    at =
+      event.libVersion === undefined
+        ? this.#copyBody(
+            raw.libVersionStart,
+            Math.min(raw.libVersionEnd, raw.libVersionStart + MAX_SHORT_TEXT_BYTES),
+            at,
+          )
+        : this.#copyOwn(event.libVersion, at);
     const lastStart = at;
     at = this.#copyProperties(raw, at);
 
@@ -75,18 +101,18 @@ export class BatchEncoder {
     if ((raw.flags & eventFlags.isCookieless) !== 0) flags |= recordFlags.isCookieless;
     if ((raw.flags & eventFlags.hasLongInteger) !== 0) flags |= recordFlags.hasLongInteger;
     this.#writeHead(start, recordKinds.event, flags, request);
-    out.writeInt32BE(event.uuid0, start + 8);
-    out.writeInt32BE(event.uuid1, start + 12);
-    out.writeInt32BE(event.uuid2, start + 16);
-    out.writeInt32BE(event.uuid3, start + 20);
-    out.writeUInt32LE(raw.index, start + 40);
-    out.writeDoubleLE(event.timestampMs, start + 44);
-    out.writeUInt32LE(nameBytes, start + 68);
-    out.writeUInt32LE(distinctIdBytes, start + 72);
-    out.writeUInt16LE(ip.length, start + 76);
-    out.writeUInt16LE(libVersionStart - libStart, start + 78);
-    out.writeUInt16LE(lastStart - libVersionStart, start + 80);
-    out.writeUInt32LE(at - lastStart, start + 82);
+    view.setInt32(start + 8, event.uuid0);
+    view.setInt32(start + 12, event.uuid1);
+    view.setInt32(start + 16, event.uuid2);
+    view.setInt32(start + 20, event.uuid3);
+    view.setUint32(start + 40, raw.index, true);
+    view.setFloat64(start + 44, event.timestampMs, true);
+    view.setUint32(start + 68, nameBytes, true);
+    view.setUint32(start + 72, distinctIdBytes, true);
+    view.setUint16(start + 76, ip.length, true);
+    view.setUint16(start + 78, libVersionStart - libStart, true);
+    view.setUint16(start + 80, lastStart - libVersionStart, true);
+    view.setUint32(start + 82, at - lastStart, true);
     this.#finish(start, at);
   }
 
@@ -94,27 +120,29 @@ export class BatchEncoder {
   addRejection(request: RequestFacts, raw: RawEvent, rejection: Rejection, uuid: Uint8Array | undefined): void {
     const code = Buffer.from(rejection.code, 'latin1');
     const detail = Buffer.from(rejection.detail, 'utf8');
+    const ip = this.#ipOf(request);
     const rawBytes = raw.end - raw.start;
-    const start = this.#reserve(fixedBytes + code.length + detail.length + request.ip.length + rawBytes);
+    const start = this.#reserve(fixedBytes + code.length + detail.length + ip.length + rawBytes);
     const out = this.#buffer;
+    const view = this.#view;
     let at = start + fixedBytes;
-    at += code.copy(out, at);
-    at += detail.copy(out, at);
-    at += out.write(request.ip, at, 'latin1');
+    at = this.#copyOwn(code, at);
+    at = this.#copyOwn(detail, at);
+    at = this.#copyOwn(ip, at);
     at += raw.body.copy(out, at, raw.start, raw.end);
     let flags = request.isAuthenticated ? recordFlags.isAuthenticated : 0;
     if (uuid !== undefined) flags |= recordFlags.hasUuid;
     this.#writeHead(start, recordKinds.rejection, flags, request);
     if (uuid === undefined) out.fill(0, start + 8, start + 24);
     else out.set(uuid, start + 8);
-    out.writeUInt32LE(raw.index, start + 40);
-    out.writeDoubleLE(request.receivedAtMs, start + 44);
-    out.writeUInt32LE(code.length, start + 68);
-    out.writeUInt32LE(detail.length, start + 72);
-    out.writeUInt16LE(request.ip.length, start + 76);
-    out.writeUInt16LE(0, start + 78);
-    out.writeUInt16LE(0, start + 80);
-    out.writeUInt32LE(rawBytes, start + 82);
+    view.setUint32(start + 40, raw.index, true);
+    view.setFloat64(start + 44, request.receivedAtMs, true);
+    view.setUint32(start + 68, code.length, true);
+    view.setUint32(start + 72, detail.length, true);
+    view.setUint16(start + 76, ip.length, true);
+    view.setUint16(start + 78, 0, true);
+    view.setUint16(start + 80, 0, true);
+    view.setUint32(start + 82, rawBytes, true);
     this.#finish(start, at);
   }
 
@@ -122,41 +150,74 @@ export class BatchEncoder {
   #reserve(bytes: number): number {
     const needed = this.#used + 4 + bytes;
     if (needed > this.#buffer.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
-      this.#buffer.copy(larger, 0, 0, this.#used);
-      this.#buffer = larger;
+      const smaller = this.#buffer;
+      this.#replaceBuffer(Math.max(needed, smaller.length * 2));
+      smaller.copy(this.#buffer, 0, 0, this.#used);
     }
     return this.#used + 4;
   }
 
+  #replaceBuffer(bytes: number): void {
+    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+    this.#view = viewOf(this.#buffer);
+  }
+
+  /** Clients come back from one address: its bytes are made anew only when it changes. */
+  #ipOf(request: RequestFacts): Buffer {
+    if (request.ip !== this.#ipText) {
+      this.#ipText = request.ip;
+      this.#ip = Buffer.from(request.ip, 'latin1');
+    }
+    return this.#ip;
+  }
+
   #writeHead(start: number, kind: number, flags: number, request: RequestFacts): void {
-    const out = this.#buffer;
+    const view = this.#view;
     let all = flags;
     if (request.sentAtMs !== undefined) all |= recordFlags.hasSentAt;
     if (request.isHistorical) all |= recordFlags.isHistorical;
-    out[start] = kind;
-    out[start + 1] = recordVersion;
-    out.writeUInt16LE(all, start + 2);
-    out.writeUInt32LE(request.projectId, start + 4);
-    out.set(request.requestId, start + 24);
-    out.writeDoubleLE(request.receivedAtMs, start + 52);
-    out.writeDoubleLE(request.sentAtMs ?? 0, start + 60);
+    view.setUint8(start, kind);
+    view.setUint8(start + 1, recordVersion);
+    view.setUint16(start + 2, all, true);
+    view.setUint32(start + 4, request.projectId, true);
+    this.#copyOwn(request.requestId, start + 24);
+    view.setFloat64(start + 52, request.receivedAtMs, true);
+    view.setFloat64(start + 60, request.sentAtMs ?? 0, true);
   }
 
   #finish(start: number, end: number): void {
-    this.#buffer.writeUInt32LE(end - start, start - 4);
+    this.#view.setUint32(start - 4, end - start, true);
     this.#used = end;
     this.#count += 1;
   }
 
-  // Five scalars rather than a slice object: this runs four times an event.
-  // oxlint-disable-next-line max-params
-  #copyText(own: Uint8Array | undefined, raw: RawEvent, start: number, end: number, at: number): number {
-    if (own !== undefined) {
-      this.#buffer.set(own, at);
-      return at + own.length;
+  /** Short text of our own; byte by byte, since a call of the runtime's costs more. */
+  #copyOwn(own: Uint8Array, at: number): number {
+    const out = this.#buffer;
+    const { length } = own;
+    if (length > LARGE_COPY_BYTES) {
+      out.set(own, at);
+      return at + length;
     }
-    return start < 0 ? at : at + raw.body.copy(this.#buffer, at, start, end);
+    for (let i = 0; i < length; i++) out[at + i] = own[i] as number;
+    return at + length;
+  }
+
+  /** `body[start, end)`, nothing when `start` is -1. Four bytes at a time: no object, no call (bench: 50 to 15 us a batch). */
+  #copyBody(start: number, end: number, at: number): number {
+    if (start < 0) return at;
+    if (end - start > LARGE_COPY_BYTES) {
+      const body = this.#body;
+      return body === undefined ? at : at + body.copy(this.#buffer, at, start, end);
+    }
+    const from = this.#bodyView;
+    const to = this.#view;
+    let source = start;
+    let target = at;
+    for (const last = end - 4; source <= last; source += 4, target += 4)
+      to.setInt32(target, from.getInt32(source, true), true);
+    for (; source < end; source++, target++) to.setUint8(target, from.getUint8(source));
+    return target;
   }
 
   /** The client's object as sent; `$set` and the like from beside it are put in at its end. */
@@ -164,11 +225,11 @@ export class BatchEncoder {
     const out = this.#buffer;
     let end = at;
     if (raw.propertiesStart < 0) {
-      out[end] = 0x7b;
+      out[end] = OPEN_BRACE;
       out[end + 1] = CLOSE_BRACE;
       end += 2;
     } else {
-      end += raw.body.copy(out, end, raw.propertiesStart, raw.propertiesEnd);
+      end = this.#copyBody(raw.propertiesStart, raw.propertiesEnd, end);
     }
     if (raw.setStart < 0 && raw.setOnceStart < 0 && raw.unsetStart < 0) return end;
     let isEmpty = raw.propertiesStart < 0 || (raw.flags & eventFlags.propertiesAreEmpty) !== 0;
@@ -180,8 +241,8 @@ export class BatchEncoder {
         end += 1;
       }
       isEmpty = false;
-      end += key.copy(out, end);
-      end += raw.body.copy(out, end, start, stop);
+      end = this.#copyOwn(key, end);
+      end = this.#copyBody(start, stop, end);
     };
     add(SET_KEY, raw.setStart, raw.setEnd, eventFlags.setInProperties);
     add(SET_ONCE_KEY, raw.setOnceStart, raw.setOnceEnd, eventFlags.setOnceInProperties);

@@ -10,7 +10,7 @@ export interface Migration {
 
 /** Run in order; one that was released is never changed, a later one mends it. */
 export const migrations: readonly Migration[] = [
-  { version: 1, title: 'events, rejections, persons', statements: createStatements },
+  { version: 1, title: 'events, rejections, duplicates, persons', statements: createStatements },
 ];
 
 export const schemaVersion = migrations.length;

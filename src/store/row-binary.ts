@@ -3,7 +3,7 @@
  *
  * RowBinary: numbers little endian; text is its length (LEB128) and its bytes; Nullable is a byte (1 = null) before the
  * value; a UUID is two 64-bit halves, each little endian, so that the bytes of each half stand reversed. The columns and
- * their order are `eventInput` and `rejectionInput` (schema.ts); a test loads a row of each and compares.
+ * their order are `eventInput` and its kin (schema.ts); a test loads a row of each and compares.
  */
 import type { EpochMs } from '../event/ids.ts';
 import { recordFlags } from '../record/layout.ts';
@@ -188,6 +188,22 @@ export class RejectionRows extends Rows {
     out.u32(view.projectId);
     out.slice(bytes, view.ipStart, view.ipEnd);
     out.u8((flags & recordFlags.isAuthenticated) === 0 ? 0 : 1);
+    out.shortText(origin.stream);
+    out.u64(origin.sequence);
+  }
+}
+
+/** Rows for `duplicates`. */
+export class DuplicateRows extends Rows {
+  /** @param view stands on an event */
+  add(view: RecordView, origin: RowOrigin): void {
+    const { bytes } = view;
+    const out = this.startRow(0);
+    out.u32(view.projectId);
+    out.uuid(bytes, view.uuidAt);
+    out.uuid(bytes, view.requestIdAt);
+    out.u32(view.index);
+    out.instant(view.receivedAtMs);
     out.shortText(origin.stream);
     out.u64(origin.sequence);
   }

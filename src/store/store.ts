@@ -12,10 +12,11 @@ export interface RowOrigin {
 
 /**
  * Rows that go in together, under one deduplication token: all or none.
- * `rows` are RowBinary in the column order of `table`'s input (store/schema.ts); made by `EventRows` and `RejectionRows`.
+ * `rows` are RowBinary in the column order of `table`'s input (store/schema.ts); made by `EventRows` and its
+ * kin (store/row-binary.ts).
  */
 export interface Block {
-  readonly table: 'events' | 'rejections';
+  readonly table: 'events' | 'rejections' | 'duplicates';
   readonly rows: Uint8Array;
   readonly count: number;
   /** Letters, digits, colon and hyphen. */

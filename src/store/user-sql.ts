@@ -7,13 +7,15 @@
  * two readers might see differently. `treeFault` reads the engine's own parse (`EXPLAIN AST`), with parameters filled
  * in. The engine then runs it with `readonly = 1` and the project's filter on each table.
  */
-import { database, readableTables } from './schema.ts';
+import { database, internalDatabase, readableTables } from './schema.ts';
 
 const refusedWords = new Map([
   ['FORMAT', 'The answer has a format of its own: leave FORMAT out.'],
   ['SETTINGS', 'A query cannot change settings: leave SETTINGS out.'],
   ['OUTFILE', 'A query cannot write files: leave INTO OUTFILE out.'],
   ['INTO', 'A query only reads: leave INTO out.'],
+  // The syntax tree does not show what it calls.
+  ['APPLY', 'APPLY is not available; call the function on each column.'],
   ['PREWHERE', 'Write WHERE instead of PREWHERE; the engine moves conditions by itself.'],
 ]);
 
@@ -27,8 +29,16 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
   while (at < end) {
     const char = sql.charAt(at);
     if (char === "'" || char === '"' || char === '`') {
-      at = quotedEnd(sql, at, char);
-      if (at < 0) return { fault: `A quoted text that begins with ${char} does not end.` };
+      const close = quotedEnd(sql, at, char);
+      if (close < 0) return { fault: `A quoted text that begins with ${char} does not end.` };
+      // The syntax tree shows names as they are, a line a node: a line break in one could pass for a node.
+      if (char !== "'" && /[\n\r\\]/.test(sql.slice(at, close))) {
+        return { fault: 'A quoted name cannot hold a backslash or a line break.' };
+      }
+      if (char !== "'" && refusedFunctions.test(sql.slice(at + 1, close - 1).toLowerCase()) && isCall(sql, close)) {
+        return { fault: `The function ${sql.slice(at + 1, close - 1)} is not available in queries.` };
+      }
+      at = close;
     } else if (sql.startsWith('--', at)) {
       const lineEnd = sql.indexOf('\n', at);
       at = lineEnd < 0 ? end : lineEnd + 1;
@@ -36,6 +46,8 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
       const close = sql.indexOf('*/', at + 2);
       if (close < 0) return { fault: 'A comment that begins with /* does not end.' };
       at = close + 2;
+    } else if (char === '{' && /^\{[^}]*:\s*Identifier\s*\}/i.test(sql.slice(at, at + 4096))) {
+      return { fault: 'A parameter cannot be a name: give it another type than Identifier.' };
     } else if (char === ';') {
       if (sql.slice(at + 1).trim() !== '')
         return { fault: 'Only one statement at a time: leave out what follows the ;.' };
@@ -55,8 +67,12 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
       const word = /^[\w$]+/.exec(sql.slice(at, at + 4096))?.[0] ?? char;
       const refusal = refusedWords.get(word.toUpperCase());
       const isField = sql.charAt(at - 1) === '.';
-      const isCall = /^\s*\(/.test(sql.slice(at + word.length, at + word.length + 100));
-      if (refusal !== undefined && !isField && !(isCall && word.toUpperCase() === 'FORMAT')) return { fault: refusal };
+      const isFunction = isCall(sql, at + word.length);
+      if (refusal !== undefined && !isField && !(isFunction && word.toUpperCase() === 'FORMAT'))
+        return { fault: refusal };
+      if (isFunction && refusedFunctions.test(word.toLowerCase())) {
+        return { fault: `The function ${word} is not available in queries.` };
+      }
       if (!hasWord && !/^(select|with)$/i.test(word)) return { fault: 'Only SELECT can be run, with or without WITH.' };
       hasWord = true;
       at += word.length;
@@ -66,6 +82,10 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
   }
   if (!hasWord) return { fault: 'The query is empty.' };
   return { text: sql.slice(0, end) };
+}
+
+function isCall(sql: string, nameEnd: number): boolean {
+  return /^\s*\(/.test(sql.slice(nameEnd, nameEnd + 100));
 }
 
 /** @returns the position behind the closing quote, -1 when there is none. */
@@ -102,6 +122,9 @@ const refusedFunctions =
 
 const readable = new Set(readableTables.map((table) => `${database}.${table}`));
 
+/** Refused wherever it stands, should the place of a node ever be misread. */
+const otherDatabase = new RegExp(`^(system|information_schema|default|${internalDatabase})\\.`, 'i');
+
 /** @param ast the lines of `EXPLAIN AST` */
 export function treeFault(ast: string): string | undefined {
   const lines = ast.split('\n');
@@ -112,7 +135,9 @@ export function treeFault(ast: string): string | undefined {
     const depth = line.length - line.trimStart().length;
     const [kind = '', name = ''] = line.trimStart().split(' ');
     while (inArguments.length > 0 && depth <= (inArguments.at(-1)?.depth ?? 0)) inArguments.pop();
+    if (kind.endsWith('ApplyTransformer')) return 'APPLY is not available; call the function on each column.';
     if (kind === 'Set') return 'A query cannot change settings: leave SETTINGS out.';
+    if (kind === 'Identifier' && otherDatabase.test(name)) return unknownTable(name);
     if (kind === 'TableIdentifier' && !isReadableName(name)) return unknownTable(name);
     if (kind === 'Function') {
       const lower = name.toLowerCase();

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { writeFileSync, mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +15,11 @@ export function compiledChild(): string {
   const cache = join(root, 'node_modules', '.cache');
   const outDir = join(cache, `store-child-${process.pid}`);
   mkdirSync(outDir, { recursive: true });
+  // Test workers are killed rather than ended, so each run clears what those before it left.
+  for (const name of readdirSync(cache)) {
+    const pid = /^store-child-(\d+)$/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(cache, name), { recursive: true, force: true });
+  }
   const project = join(outDir, 'tsconfig.json');
   writeFileSync(
     project,
@@ -36,4 +41,12 @@ export function compiledChild(): string {
   const { status, stdout } = spawnSync(process.execPath, [tsc, '-p', project], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`the child does not compile: ${stdout}`);
   return join(outDir, 'store', 'chdb', 'child.js');
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }

@@ -162,11 +162,11 @@ export class Engine {
     if (fault !== undefined) return refuse(fault);
     const filter = `project_id = ${projectId}`;
     const suffix = ownSuffix({ timeoutMs, tag: tagOf(id), maxRows });
-    // Filters must not be merged: a user's condition would be tried on rows that the project's filter shuts out, and
-    // could tell of them by failing (throwIf).
+    // Filters must not be merged, with each other or with those that a join makes at run time: a user's condition would
+    // be tried on rows that the project's filter shuts out, and could tell of them by failing (throwIf).
     const confined =
       `, additional_table_filters = {'${database}.events': '${filter}', '${database}.rejections': '${filter}'}, ` +
-      `query_plan_merge_filters = 0, allow_introspection_functions = 0, ` +
+      `query_plan_merge_filters = 0, enable_join_runtime_filters = 0, allow_introspection_functions = 0, ` +
       `max_memory_usage = ${Math.floor(this.#options.memoryBytes * 0.6)}, ` +
       `max_bytes_before_external_group_by = ${Math.floor(this.#options.memoryBytes * 0.25)}, ` +
       `max_bytes_before_external_sort = ${Math.floor(this.#options.memoryBytes * 0.25)}, readonly = 1`;

@@ -25,7 +25,7 @@ export const childRequest = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('insert'),
     id,
-    table: z.enum(['events', 'rejections']),
+    table: z.enum(['events', 'rejections', 'duplicates']),
     file: z.string(),
     token: z.string(),
   }),

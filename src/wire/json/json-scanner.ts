@@ -42,8 +42,8 @@ const TRUE = Buffer.from('true');
 const FALSE = Buffer.from('false');
 const NULL = Buffer.from('null');
 
-/** 0: may stand in a string as it is. */
-const STRING_CLASS = new Uint8Array(256);
+/** By byte; 0: may stand in a string as it is. */
+export const STRING_CLASS = new Uint8Array(256);
 STRING_CLASS.fill(1, 0, 0x20);
 STRING_CLASS[QUOTE] = 2;
 STRING_CLASS[BACKSLASH] = 3;

@@ -6,7 +6,7 @@
  */
 import { type Fault, fault } from '../../errors.ts';
 import { eventFlags, type EventFault, type RawEvent, type DistinctIdForm } from '../raw-event.ts';
-import { BadJson, JsonScanner } from '../json/json-scanner.ts';
+import { BadJson, JsonScanner, STRING_CLASS } from '../json/json-scanner.ts';
 import { placeOf, stringText } from '../json/json-text.ts';
 import { propertyFields, type PropertyField, topLevelFields, type TopLevelField } from './field-names.ts';
 
@@ -26,6 +26,12 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const ZERO = 0x30;
+const NINE = 0x39;
+/** Below the 19 from which a number may be beyond 64 bits. */
+const MAX_PLAIN_DIGITS = 18;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
 const LOWER_F = 0x66;
@@ -469,7 +475,11 @@ export class DocumentDecoder {
     return this.#scanner.stringIsEscaped ? 'escaped' : 'plain';
   }
 
-  /** At the `{` of `properties`. */
+  /**
+   * At the `{` of `properties`, where most bytes of a request lie. The plain cases (no space, no escape, a string or a short
+   * whole number) are walked here, in local variables, which is twice as fast as through the scanner's fields; whatever
+   * is not plain goes to the scanner from where it began, so that there is one judge of what is JSON.
+   */
   #properties(fields: Fields, body: Buffer): void {
     const scanner = this.#scanner;
     fields.propertiesStart = scanner.at;
@@ -478,17 +488,58 @@ export class DocumentDecoder {
     if (scanner.peek() === CLOSE_BRACE) {
       scanner.close();
       fields.flags |= eventFlags.propertiesAreEmpty;
-    } else {
-      do {
+      fields.propertiesEnd = scanner.at;
+      return;
+    }
+    const end = body.length;
+    let { at } = scanner;
+    for (;;) {
+      let field: PropertyField | undefined;
+      let i = at + 1;
+      if (body[at] === QUOTE) while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
+      if (i > at + 1 && body[i] === QUOTE && body[i + 1] === COLON) {
+        field = propertyFields.find(body, at + 1, i);
+        at = i + 2;
+      } else {
+        scanner.at = at;
         scanner.key();
-        const field = scanner.stringIsEscaped
+        ({ at } = scanner);
+        field = scanner.stringIsEscaped
           ? propertyFields.findText(
               stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
             )
           : propertyFields.find(body, scanner.stringStart, scanner.stringEnd);
-        if (field === undefined) scanner.value();
-        else this.#property(field, fields);
-      } while (scanner.nextMember());
+      }
+      if (field === undefined) {
+        const first = body[at];
+        i = at + 1;
+        if (first === QUOTE) {
+          while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
+          i = body[i] === QUOTE ? i + 1 : -1;
+        } else if (first !== undefined && first > ZERO && first <= NINE) {
+          while (i < end && (body[i] as number) >= ZERO && (body[i] as number) <= NINE) i += 1;
+          if (i - at > MAX_PLAIN_DIGITS || (body[i] !== COMMA && body[i] !== CLOSE_BRACE)) i = -1;
+        } else {
+          i = -1;
+        }
+        if (i < 0) {
+          scanner.at = at;
+          scanner.value();
+          i = scanner.at;
+        }
+        at = i;
+      } else {
+        scanner.at = at;
+        this.#property(field, fields);
+        ({ at } = scanner);
+      }
+      if (body[at] === COMMA) {
+        at += 1;
+        continue;
+      }
+      scanner.at = at;
+      if (!scanner.nextMember()) break;
+      ({ at } = scanner);
     }
     fields.propertiesEnd = scanner.at;
     if (scanner.sawLongInteger) fields.flags |= eventFlags.hasLongInteger;

@@ -5,12 +5,18 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { compiledChild } from '../../../test/contract/compiled-child.ts';
-import { recordOf } from '../../../test/contract/record-fixtures.ts';
-import { RecordView } from '../../record/record-view.ts';
-import { EventRows } from '../row-binary.ts';
-import { StoreFromNewerVersion, StoreInUse, StoreUnavailable, type QueryAnswer, type QueryFault } from '../store.ts';
-import { openChdbStore, type ChdbStore } from './chdb-store.ts';
+import { compiledChild } from './compiled-child.ts';
+import { recordOf } from './record-fixtures.ts';
+import { RecordView } from '../../src/record/record-view.ts';
+import { EventRows } from '../../src/store/row-binary.ts';
+import {
+  StoreFromNewerVersion,
+  StoreInUse,
+  StoreUnavailable,
+  type QueryAnswer,
+  type QueryFault,
+} from '../../src/store/store.ts';
+import { openChdbStore, type ChdbStore } from '../../src/store/chdb/chdb-store.ts';
 
 async function until(what: () => boolean, deadlineMs = 10_000): Promise<void> {
   const endMs = performance.now() + deadlineMs;

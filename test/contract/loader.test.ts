@@ -4,17 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { systemClock } from '../event/clock.ts';
-import { asProjectId } from '../event/ids.ts';
-import { parseUuid } from '../event/uuid.ts';
-import { recordFlags } from '../record/layout.ts';
-import { openChdbStore } from '../store/chdb/chdb-store.ts';
-import { BlockRefused, StoreUnavailable, type Block, type Store } from '../store/store.ts';
-import { compiledChild } from '../../test/contract/compiled-child.ts';
-import { MemoryLog, nextUuid, recordOf } from '../../test/contract/record-fixtures.ts';
-import type { LoadedBlock, LoaderStats } from './loader-stats.ts';
-import { startLoader, type Loader } from './loader.ts';
-import { findPending } from './pending-lookup.ts';
+import { systemClock } from '../../src/event/clock.ts';
+import { asProjectId } from '../../src/event/ids.ts';
+import { parseUuid } from '../../src/event/uuid.ts';
+import { recordFlags } from '../../src/record/layout.ts';
+import { openChdbStore } from '../../src/store/chdb/chdb-store.ts';
+import { BlockRefused, StoreUnavailable, type Block, type Store } from '../../src/store/store.ts';
+import { compiledChild } from './compiled-child.ts';
+import { MemoryLog, nextUuid, recordOf } from './record-fixtures.ts';
+import type { LoadedBlock, LoaderStats } from '../../src/loader/loader-stats.ts';
+import { startLoader, type Loader } from '../../src/loader/loader.ts';
+import { findPending } from '../../src/loader/pending-lookup.ts';
 
 class Counts implements LoaderStats {
   stored = 0;
@@ -100,6 +100,13 @@ describe('loader', () => {
     expect(await numbers(22, 'count()')).toEqual([1]);
     expect(await numbers(21, 'count(), any(event)', 'rejections')).toEqual([1, 'x']);
     expect(counts).toMatchObject({ stored: 2, duplicates: 2, replayed: 0, rejections: 1 });
+    const answer = await store.query({
+      sql: 'SELECT uuid, sequence FROM hedgerow_internal.duplicates FINAL WHERE project_id = 21 ORDER BY sequence',
+      parameters: {},
+      limits: { timeoutMs: 10_000, maxRows: 10 },
+      signal: undefined,
+    });
+    expect(answer).toMatchObject({ rowCount: 2, rowsJson: `[["${uuid}", 1],["${uuid}", 4]]` });
   });
 
   it('skips what an earlier run had stored when its commit was lost, though the block is another one', async () => {
@@ -193,6 +200,30 @@ describe('loader', () => {
     expect(counts).toMatchObject({ stored: 2, replayed: 0, rejections: 1 });
     expect(counts.retries).toHaveLength(2);
   });
+
+  it('isolates a row that brings the engine down, and keeps it as raw text', async () => {
+    const log = new MemoryLog();
+    const counts = new Counts();
+    log.append(
+      ...Array.from({ length: 20 }, (_, i) => recordOf({ projectId: 27, first: i === 13 ? 'deadly' : 'fine' })),
+    );
+    const crashing: Store = Object.assign(Object.create(store) as Store, {
+      findUuids: store.findUuids.bind(store),
+      findRejections: store.findRejections.bind(store),
+      isReady: () => true,
+      insert: (block: Block): Promise<void> => {
+        const rows = Buffer.from(block.rows);
+        // The mode byte of the last row: behind it lie stream, sequence, index and two flags.
+        const isRawOnly = rows[rows.length - 1 - 2 - 4 - 8 - 4] === 1;
+        const isDeadly = rows.includes('deadly') && !(block.count === 1 && isRawOnly);
+        return isDeadly ? Promise.reject(new StoreUnavailable('it died')) : store.insert(block);
+      },
+    });
+    start(log, counts, crashing);
+    await until(() => log.commits.length === 1, 25_000);
+    expect(await numbers(27, "count(), uniqExact(uuid), countIf(properties_state = 'raw_only')")).toEqual([20, 20, 1]);
+    expect(counts).toMatchObject({ stored: 20, replayed: 0, rawOnly: 1 });
+  }, 30_000);
 
   it('stores each uuid once when the engine is killed again and again during inserts', async () => {
     const ownDir = mkdtempSync(join(tmpdir(), 'hedgerow-loader-kill-'));
