@@ -68,6 +68,11 @@ export const errors = {
     detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
       `maximum event size exceeded: Event of ${f.bytes} bytes is over ${f.maxBytes} bytes. Send smaller properties.`,
   },
+  inconsistent_api_keys: {
+    ...unauthorized,
+    detail: () =>
+      'batch submitted with inconsistent api_key values: the events of one array name several projects. Send one request for each.',
+  },
   internal_error: {
     status: 500,
     type: 'server_error',
@@ -75,11 +80,6 @@ export const errors = {
     level: 'error',
     detail: () =>
       'internal server error. Nothing was acknowledged; send it again. The server’s log has the request id.',
-  },
-  inconsistent_api_keys: {
-    ...unauthorized,
-    detail: () =>
-      'batch submitted with inconsistent api_key values: the events of one array name several projects. Send one request for each.',
   },
   invalid_api_key: {
     ...unauthorized,
@@ -264,13 +264,6 @@ export const errors = {
   unknown_project: {
     ...missing,
     detail: () => 'There is no project with this id that this key may read. GET /api/projects/ lists them.',
-  },
-  unsupported_media_type: {
-    status: 415,
-    type: 'validation_error',
-    retry: 'never',
-    level: 'debug',
-    detail: () => 'This endpoint takes a JSON body: send "Content-Type: application/json".',
   },
   wrong_project: {
     ...forbidden,
