@@ -1,9 +1,13 @@
 // The decoder alone, beside JSON.parse of the same bytes, turn by turn.
 import { DocumentDecoder } from '../dist/wire/v0/document-decoder.js';
-import { batch } from './payloads.mjs';
+import { asciiBatch, batch } from './payloads.mjs';
 
 export function benchDecoder({ seconds }) {
-  const body = Buffer.from(batch());
+  benchBody('batch of 100', Buffer.from(batch()), seconds);
+  benchBody('the same, ASCII alone', Buffer.from(asciiBatch()), seconds);
+}
+
+function benchBody(name, body, seconds) {
   const decoder = new DocumentDecoder();
   let hash = 0;
   const decode = () => {
@@ -34,6 +38,6 @@ export function benchDecoder({ seconds }) {
   }
   ratios.sort((a, b) => a - b);
   process.stdout.write(
-    `decoder, batch of 100 (${body.length} bytes): ${(decodes * 100).toFixed(0)} events/s, ${((decodes * body.length) / 1e6).toFixed(0)} MB/s; ${ratios[2].toFixed(2)} times JSON.parse (median of 5; hash ${hash})\n`,
+    `decoder, ${name} (${body.length} bytes): ${(decodes * 100).toFixed(0)} events/s, ${((decodes * body.length) / 1e6).toFixed(0)} MB/s; ${ratios[2].toFixed(2)} times JSON.parse (median of 5; hash ${hash})\n`,
   );
 }

@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { benchDecoder } from './decoder.mjs';
 import { load, loadTool, privateMegabytes } from './load.mjs';
 import { benchLog } from './log.mjs';
-import { batch, key, single } from './payloads.mjs';
+import { asciiBatch, batch, key, single } from './payloads.mjs';
 
 const isShort = process.argv.includes('--short');
 const onlyAt = process.argv.indexOf('--only');
@@ -78,6 +78,7 @@ const cases = [
   { name: 'one event, 256 connections', body: single(1), events: 1, connections: 256 },
   { name: 'batch of 100, 8 connections', body: batch(), events: 100, connections: 8 },
   { name: 'batch of 100, 32 connections', body: batch(), events: 100, connections: 32 },
+  { name: 'the same, ASCII alone, 32 connections', body: asciiBatch(), events: 100, connections: 32 },
   { name: 'batch of 100 gzipped, 32 connections', body: gzipSync(batch()), events: 100, connections: 32 },
 ];
 
