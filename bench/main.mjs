@@ -9,11 +9,12 @@ import { gzipSync } from 'node:zlib';
 import { benchDecoder } from './decoder.mjs';
 import { load, loadTool, privateMegabytes } from './load.mjs';
 import { benchLog } from './log.mjs';
+import { benchResident } from './resident.mjs';
 import { asciiBatch, batch, key, single } from './payloads.mjs';
 
 const isShort = process.argv.includes('--short');
 const onlyAt = process.argv.indexOf('--only');
-const only = onlyAt < 0 ? ['decoder', 'log', 'http', 'all'] : (process.argv[onlyAt + 1] ?? '').split(',');
+const only = onlyAt < 0 ? ['decoder', 'log', 'http', 'resident', 'all'] : (process.argv[onlyAt + 1] ?? '').split(',');
 const seconds = isShort ? 3 : 6;
 const root = fileURLToPath(new URL('..', import.meta.url));
 const serverCpu = 0;
@@ -172,4 +173,5 @@ function paced(options) {
 if (only.includes('decoder')) benchDecoder({ seconds: isShort ? 1 : 3 });
 if (only.includes('log')) await benchLog({ seconds: isShort ? 1 : 3 });
 if (only.includes('http')) await benchHttp();
+if (only.includes('resident')) await benchResident({ root, env, isShort });
 if (only.includes('all')) await benchAll();
