@@ -9,7 +9,7 @@ import { batch, key } from './payloads.mjs';
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-function startServer({ root, env, dataDir, role }) {
+async function startServer({ root, env, dataDir, role }) {
   const startedMs = performance.now();
   const child = spawn(
     process.execPath,
@@ -17,19 +17,18 @@ function startServer({ root, env, dataDir, role }) {
     { env, stdio: ['ignore', 'pipe', 'inherit'] },
   );
   const exited = new Promise((resolve) => child.once('exit', resolve));
-  return new Promise((resolve, reject) => {
+  const listening = new Promise((resolve, reject) => {
     let text = '';
-    child.stdout.on('data', async (chunk) => {
+    child.stdout.on('data', (chunk) => {
       text += chunk;
       const url = /http:\/\/[\d.:]+/.exec(text)?.[0];
-      if (url === undefined) return;
-      child.stdout.removeAllListeners('data');
-      child.stdout.resume();
-      while (!(await fetch(`${url}/_readiness`)).ok) await sleep(5);
-      resolve({ child, url, exited, readyMs: performance.now() - startedMs });
+      if (url !== undefined) resolve(url);
     });
     child.once('exit', (code) => reject(new Error(`exited with ${code}: ${text}`)));
   });
+  const url = await listening;
+  while (!(await fetch(`${url}/_readiness`)).ok) await sleep(5);
+  return { child, url, exited, readyMs: performance.now() - startedMs };
 }
 
 async function stopServer({ child, exited }) {

@@ -221,7 +221,10 @@ describe('a stop', () => {
     await ask(`${server.url}/_liveness`);
     const startedMs = Date.now();
     server.process.kill('SIGTERM');
-    await until(() => (server.output.stdout + server.output.stderr).includes('stopping'), { deadlineMs: 5_000, what: 'the drain begins' });
+    await until(() => (server.output.stdout + server.output.stderr).includes('stopping'), {
+      deadlineMs: 5_000,
+      what: 'the drain begins',
+    });
     open.rest();
     expect(await server.exited).toBe(0);
     expect(Date.now() - startedMs).toBeLessThan(10_000);
