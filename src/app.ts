@@ -6,8 +6,8 @@
  * Stop     SIGTERM or SIGINT: readiness false, listener closed after `drainDelayMs`, answers finished, log synced, loader
  *          and store closed; at most STOP_DEADLINE_MS. A second signal ends the process at once.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyLookup } from './admission/key-lookup.ts';
 import { Capture } from './capture/capture.ts';
@@ -44,6 +44,8 @@ export interface RunningApp {
 
 const STOP_DEADLINE_MS = 9_000;
 const LOCAL_KEY_BYTES = 32;
+/** Bodies that are being read, over all connections. */
+const MAX_READING_BYTES = 256 << 20;
 
 /** What is open, in the order it was opened. */
 class OpenParts {
@@ -76,7 +78,7 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
   const ids = new RandomIds();
   const metrics = new Metrics();
   const dataDir = resolve(config.dataDir);
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeFolder(dataDir);
 
   const opened = await openLmdbRegistry({ dir: join(dataDir, 'registry'), clock, ids });
   parts.add(() => opened.close());
@@ -132,7 +134,11 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
     log,
     clock,
     ids,
-    limits: { maxBodyBytes: config.maxBodyBytes, stallTimeoutMs: config.bodyTimeoutMs },
+    limits: {
+      maxBodyBytes: config.maxBodyBytes,
+      stallTimeoutMs: config.bodyTimeoutMs,
+      maxTotalBytes: Math.max(MAX_READING_BYTES, 2 * config.maxBodyBytes),
+    },
     isTrustedProxy: trustOf(config.trustedProxies),
   });
   const port = await server.listen(config.port, config.host);
@@ -265,6 +271,16 @@ function resolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   return { promise, resolve };
 }
 
+/** One level after the other: Node's own recursive way loops for ever where a parent refuses (`/proc/x`). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) {
+    if (!statSync(path).isDirectory()) throw Object.assign(new Error(`${path} is a file`), { code: 'ENOTDIR' });
+    return;
+  }
+  makeFolder(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
+}
+
 /** The system's error codes in the words of somebody who wants to start a server. */
 function startFailure(error: unknown, config: Config): Error {
   if (!(error instanceof Error)) return new StartFailure(String(error));
@@ -280,6 +296,7 @@ function startFailure(error: unknown, config: Config): Error {
       return new StartFailure(
         `This machine has no address ${config.host}. Choose one of its own with --host, or 0.0.0.0 for all.`,
       );
+    case 'ENOENT':
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':

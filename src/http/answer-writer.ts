@@ -77,11 +77,11 @@ export function writeFault(
 }
 
 /** Raw bytes for a socket on which no request could be read. */
-export function rawFault(refusal: Fault): string {
+export function rawFault(refusal: Fault, requestId: string): string {
   const entry = errors[refusal.code];
   const body = JSON.stringify({ type: entry.type, code: refusal.code, detail: refusal.detail, attr: refusal.attr });
   return (
     `HTTP/1.1 ${entry.status} Refused\r\nContent-Type: ${JSON_TYPE}\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+    `Content-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`
   );
 }

@@ -1,7 +1,7 @@
 /**
  * Reads request bodies, each within a size and without a stall, with one sweep for all deadlines.
  *
- * Bounds   `maxBodyBytes` a body; a longer one is read off and thrown away, at most as much again and for at most 5 s,
+ * Bounds   `maxTotalBytes` over all bodies under way; `maxBodyBytes` a body; a longer one is read off and thrown away, at most as much again and for at most 5 s,
  *          so that the 413 arrives on a usable connection (protocol.md 5.3). A body of one chunk is not copied.
  * Failure  A client that goes away ends the read with `aborted`; nothing is answered then.
  */
@@ -13,6 +13,8 @@ export interface BodyLimits {
   readonly maxBodyBytes: number;
   /** Without a byte for so long, the body is refused with 408. */
   readonly stallTimeoutMs: number;
+  /** Of all bodies that are being read; beyond it they are refused with 503. */
+  readonly maxTotalBytes: number;
 }
 
 /** A fault with `mustClose` leaves bytes of the request unread: the connection cannot be used again. */
@@ -32,6 +34,7 @@ export class BodyReader {
   readonly #clock: Clock;
   readonly #reads = new Set<BodyRead>();
   readonly #sweep: NodeJS.Timeout;
+  readonly #held = { bytes: 0 };
 
   constructor(limits: BodyLimits, clock: Clock) {
     this.#limits = limits;
@@ -48,6 +51,7 @@ export class BodyReader {
     const read = new BodyRead(request, {
       limits: this.#limits,
       clock: this.#clock,
+      held: this.#held,
       onBody: (result) => {
         this.#reads.delete(read);
         onBody(result);
@@ -67,21 +71,30 @@ class BodyRead {
   readonly #limits: BodyLimits;
   readonly #clock: Clock;
   readonly #onBody: OnBody;
+  /** What all reads hold together. */
+  readonly #held: { bytes: number };
   #first: Buffer | undefined;
   #more: Buffer[] | undefined;
   #receivedBytes = 0;
+  #heldBytes = 0;
   #lastByteAtMs: number;
   #drainsSinceMs = -1;
   #isDone = false;
 
   constructor(
     request: IncomingMessage,
-    options: { readonly limits: BodyLimits; readonly clock: Clock; readonly onBody: OnBody },
+    options: {
+      readonly limits: BodyLimits;
+      readonly clock: Clock;
+      readonly held: { bytes: number };
+      readonly onBody: OnBody;
+    },
   ) {
     this.#request = request;
     this.#limits = options.limits;
     this.#clock = options.clock;
     this.#onBody = options.onBody;
+    this.#held = options.held;
     this.#lastByteAtMs = options.clock.monotonicMs();
   }
 
@@ -120,12 +133,19 @@ class BodyRead {
       if (this.#receivedBytes > 2 * this.#limits.maxBodyBytes) this.#refuse(this.#tooLarge(), true);
       return;
     }
+    this.#heldBytes += chunk.length;
+    this.#held.bytes += chunk.length;
+    if (this.#held.bytes > this.#limits.maxTotalBytes) {
+      this.#refuse(fault('overloaded'), true);
+      return;
+    }
     if (this.#first === undefined) this.#first = chunk;
     else if (this.#more === undefined) this.#more = [this.#first, chunk];
     else this.#more.push(chunk);
   }
 
   #startDrain(): void {
+    this.#letGo();
     this.#drainsSinceMs = this.#clock.monotonicMs();
     this.#first = undefined;
     this.#more = undefined;
@@ -140,6 +160,11 @@ class BodyRead {
     this.#finish({ kind: 'body', bytes });
   }
 
+  #letGo(): void {
+    this.#held.bytes -= this.#heldBytes;
+    this.#heldBytes = 0;
+  }
+
   #tooLarge(): Fault {
     return fault('payload_too_large', { problem: `Request body exceeds limit of ${this.#limits.maxBodyBytes} bytes` });
   }
@@ -151,6 +176,7 @@ class BodyRead {
   #finish(result: BodyResult): void {
     if (this.#isDone) return;
     this.#isDone = true;
+    this.#letGo();
     this.#first = undefined;
     this.#more = undefined;
     this.#onBody(result);

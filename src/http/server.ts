@@ -7,7 +7,8 @@
  *          `close()` stops listening and waits for the answers under way.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Capture, CaptureAnswer, CaptureRequest } from '../capture/capture.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { Clock } from '../event/clock.ts';
@@ -44,30 +45,59 @@ export interface ServerParts {
 }
 
 const MAX_HEADER_BYTES = 16 * 1024;
+const IDLE_SWEEP_MS = 50;
 const KEEP_ALIVE_MS = 65_000; // longer than the 60 s of common load balancers, so that they close first
+
+/** Shared with every exchange, which looks at it when it answers. */
+interface ServerState {
+  phase: 'starting' | 'serving' | 'draining';
+}
 
 export class HttpServer {
   readonly #parts: ServerParts;
   readonly #server: Server;
   readonly #bodies: BodyReader;
-  #state: 'starting' | 'serving' | 'draining' = 'starting';
+  readonly #state: ServerState = { phase: 'starting' };
+  /** The newest answer of each connection. */
+  readonly #open = new WeakMap<Duplex, ServerResponse>();
 
   constructor(parts: ServerParts) {
     this.#parts = parts;
     this.#bodies = new BodyReader(parts.limits, parts.clock);
-    this.#server = createServer(
-      { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS },
-      (request, response) => {
-        new Exchange(this.#parts, this.#bodies, request, response).start(this.#state);
-      },
-    );
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // A request without Host gets our own envelope, not Node's empty answer.
+    const options = { maxHeaderSize: MAX_HEADER_BYTES, keepAliveTimeout: KEEP_ALIVE_MS, requireHostHeader: false };
+    const serve = (request: IncomingMessage, response: ServerResponse): void => {
+      this.#open.set(request.socket, response);
+      new Exchange(this.#parts, this.#bodies, request, response).start(this.#state);
+    };
+    this.#server = createServer(options, serve);
+    this.#server.on('checkExpectation', serve);
+    this.#server.on('connect', (_request: IncomingMessage, socket: Duplex) => {
+      socket.end(
+        this.#rawFault(fault('method_not_allowed', { method: 'CONNECT', allowed: 'GET, HEAD, POST, OPTIONS' })),
+      );
+    });
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Duplex) => {
       if (!socket.writable || error.code === 'ECONNRESET') {
         socket.destroy();
         return;
       }
-      socket.end(rawFault(fault('invalid_header')));
+      const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+      const refusal = isSlow
+        ? fault('body_timeout', { timeoutMs: parts.limits.stallTimeoutMs })
+        : fault('invalid_header');
+      const pending = this.#open.get(socket);
+      // What was read before the bad bytes still gets its answer first: it may be stored, and a 400 would deny that.
+      if (pending === undefined || pending.writableFinished || !pending.req.complete)
+        socket.end(this.#rawFault(refusal));
+      else pending.once('finish', () => socket.end(this.#rawFault(refusal)));
     });
+  }
+
+  #rawFault(refusal: Fault): string {
+    const requestId = new Uint8Array(16);
+    this.#parts.ids.writeUuidV7(this.#parts.clock.nowMs(), requestId, 0);
+    return rawFault(refusal, formatUuid(requestId));
   }
 
   /** @returns the port that listens. Rejects with the system's error, e.g. EADDRINUSE. */
@@ -83,18 +113,23 @@ export class HttpServer {
 
   /** From now on requests are served; before, they get 503 `starting`. */
   serve(): void {
-    this.#state = 'serving';
+    this.#state.phase = 'serving';
   }
 
   drain(): void {
-    this.#state = 'draining';
+    this.#state.phase = 'draining';
   }
 
   /** Stops listening; resolves when every request that was under way is answered. */
   close(): Promise<void> {
-    this.#state = 'draining';
+    this.#state.phase = 'draining';
     return new Promise((resolve) => {
+      // Again and again: a connection that was busy when the listener closed is idle only behind its answer.
+      const sweep = setInterval(() => {
+        this.#server.closeIdleConnections();
+      }, IDLE_SWEEP_MS);
       this.#server.close(() => {
+        clearInterval(sweep);
         this.#bodies.close();
         resolve();
       });
@@ -117,7 +152,7 @@ class Exchange {
   readonly #receivedAtMs: EpochMs;
   readonly #startedMs: number;
   readonly #requestId: Uint8Array;
-  #isDraining = false;
+  #state: ServerState = { phase: 'serving' };
   #mustClose = false;
   #label: RouteLabel = 'other';
 
@@ -132,14 +167,20 @@ class Exchange {
     this.#requestId = this.#chooseRequestId();
   }
 
-  start(state: 'starting' | 'serving' | 'draining'): void {
-    this.#isDraining = state === 'draining';
-    if (state === 'starting') {
+  start(state: ServerState): void {
+    this.#state = state;
+    if (this.#request.headers.host === undefined && this.#request.httpVersion === '1.1') {
+      this.#mustClose = true;
+      this.#request.resume();
+      this.#refuse(fault('invalid_header'));
+      return;
+    }
+    if (state.phase === 'starting') {
       this.#request.resume();
       this.#refuse(fault('starting'));
       return;
     }
-    const target = this.#request.url ?? '/';
+    const target = originForm(this.#request.url ?? '/');
     const mark = target.indexOf('?');
     const route = routeOf(mark < 0 ? target : target.slice(0, mark));
     const query = mark < 0 ? '' : target.slice(mark + 1);
@@ -215,7 +256,7 @@ class Exchange {
   }
 
   #unreadiness(): 'draining' | 'overloaded' | 'disk_full' | 'log_unavailable' | undefined {
-    if (this.#isDraining) return 'draining';
+    if (this.#state.phase === 'draining') return 'draining';
     const readiness = this.#parts.capture?.readiness();
     return readiness === undefined || readiness.kind === 'ready' ? undefined : readiness.code;
   }
@@ -385,7 +426,7 @@ class Exchange {
     return {
       requestId: formatUuid(this.#requestId),
       origin: this.#request.headers.origin,
-      mustClose: this.#mustClose || this.#isDraining,
+      mustClose: this.#mustClose || this.#state.phase === 'draining',
     };
   }
 
@@ -404,6 +445,14 @@ class Exchange {
     metrics.requests.inc({ route: this.#label, method: methodLabel(this.#request.method), status: String(status) });
     metrics.requestSeconds.observe({ route: this.#label }, (clock.monotonicMs() - this.#startedMs) / 1000);
   }
+}
+
+/** A target may be a whole URL (RFC 9112 3.2.2); what counts is its path. */
+function originForm(target: string): string {
+  if (target.startsWith('/')) return target;
+  const path = /^https?:\/\/[^/?]*(.*)$/i.exec(target)?.[1];
+  if (path === undefined) return target;
+  return path.startsWith('/') ? path : `/${path}`;
 }
 
 function methodLabel(method: string | undefined): string {

@@ -80,7 +80,7 @@ describe('beside a server that runs', () => {
 
   it('the same data folder is refused, and both of its answers stay readable', async () => {
     const run = start(['--port', '0', '--data-dir', running.dataDir]);
-    expectOneSentence(run, 1, /in use|already/i);
+    expectOneSentence(run, 1, /[Aa]nother Hedgerow uses this/);
     await expectRunning('after a folder in use');
   });
 
@@ -103,7 +103,11 @@ describe('beside a server that runs', () => {
   });
 
   it('a query process on the same folder is refused', async () => {
-    expectOneSentence(start(['--port', '0', '--data-dir', running.dataDir, '--role', 'query']), 1, /in use|already/i);
+    expectOneSentence(
+      start(['--port', '0', '--data-dir', running.dataDir, '--role', 'query']),
+      1,
+      /[Aa]nother Hedgerow uses this/,
+    );
     await expectRunning('after a refused query process');
   });
 });

@@ -5,6 +5,8 @@
 const CLASS = new Uint8Array(256);
 for (const char of 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_ ') CLASS[char.charCodeAt(0)] = 1;
 const PADDING = 0x3d;
+const SPACE = 0x20;
+const PLUS = 0x2b;
 
 /** @returns the decoded bytes, or undefined when `payload` is no base64: it then goes on as it came. */
 export function unwrapBase64(payload: Buffer): Buffer | undefined {
@@ -14,7 +16,16 @@ export function unwrapBase64(payload: Buffer): Buffer | undefined {
   while (textEnd > 0 && end - textEnd < 2 && payload[textEnd - 1] === PADDING) textEnd -= 1;
   if (textEnd === 0 || textEnd % 4 === 1) return undefined;
   if (textEnd < end && end % 4 !== 0) return undefined;
-  for (let i = 0; i < textEnd; i++) if (CLASS[payload[i] as number] === 0) return undefined;
-  const text = payload.toString('latin1', 0, textEnd);
-  return Buffer.from(text.includes(' ') ? text.replaceAll(' ', '+') : text, 'base64');
+  if (payload[0] === SPACE) return undefined;
+  let hasSpaces = false;
+  for (let i = 0; i < textEnd; i++) {
+    const byte = payload[i] as number;
+    if (CLASS[byte] === 0) return undefined;
+    if (byte === SPACE) hasSpaces = true;
+  }
+  if (!hasSpaces) return Buffer.from(payload.toString('latin1', 0, textEnd), 'base64');
+  // In place on a copy: replacing in a string takes seconds where somebody sends megabytes of spaces.
+  const repaired = Buffer.from(payload.subarray(0, textEnd));
+  for (let i = 0; i < textEnd; i++) if (repaired[i] === SPACE) repaired[i] = PLUS;
+  return Buffer.from(repaired.toString('latin1'), 'base64');
 }

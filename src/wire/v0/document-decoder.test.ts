@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { documentVectors } from '../../../test/vectors/documents.ts';
 import { stringText } from '../json/json-text.ts';
 import { eventFlags, type RawEvent } from '../raw-event.ts';
-import { DocumentDecoder } from './document-decoder.ts';
+import { DocumentDecoder, MAX_EVENTS_PER_REQUEST } from './document-decoder.ts';
 import { findToken } from './project-token.ts';
 
 function has(event: RawEvent, flag: number): boolean {
@@ -114,6 +114,15 @@ describe('DocumentDecoder', () => {
       }),
       { numRuns: 3000 },
     );
+  });
+
+  it('takes as many events as the limit, and no more', () => {
+    const decode = (count: number): unknown => {
+      const document = new DocumentDecoder().decode(Buffer.from(`[${'1,'.repeat(count - 1)}1]`), { isEngage: false });
+      return document.kind === 'fault' ? document.code : document.events.length;
+    };
+    expect(decode(MAX_EVENTS_PER_REQUEST)).toBe(MAX_EVENTS_PER_REQUEST);
+    expect(decode(MAX_EVENTS_PER_REQUEST + 1)).toBe('payload_too_large');
   });
 
   it('notes numbers of 19 digits and more in properties', () => {

@@ -78,6 +78,13 @@ describe('payload', () => {
     );
   });
 
+  it('does not take megabytes of spaces for base64', () => {
+    expect(unwrapBase64(Buffer.alloc(8 << 20, 0x20))).toBeUndefined();
+    const spaced = Buffer.alloc(8 << 20, 0x20);
+    spaced[0] = 0x41;
+    expect(unwrapBase64(spaced)?.length).toBe(6 << 20);
+  });
+
   it('never takes JSON for base64', () => {
     fc.assert(
       fc.property(fc.oneof(fc.dictionary(fc.string(), fc.jsonValue()), fc.array(fc.jsonValue())), (value) => {

@@ -56,6 +56,7 @@ export function parseQuery(query: string): QueryParameters | Fault {
         beacon = value;
         break;
       case 'strict':
+        if (!/^(?:1|0|true|false)$/.test(value)) return fault('invalid_query', { problem: '"strict" must be 1 or 0' });
         isStrict = value === '1' || value === 'true';
         break;
       default:
