@@ -102,10 +102,9 @@ export function storeContract(engine: string, open: (dir: string) => Promise<Sto
           '1.2.3',
         ],
       ]);
-      const hidden =
-        'properties.$browser, is_historical, is_cookieless, stream, sequence, properties_state, project_id';
+      const hidden = 'properties.$browser, is_historical, is_cookieless, stream, sequence, properties_state';
       const named = await store.queryProject(asProjectId(10), request(`select ${hidden} from events`));
-      expect(rowsOf(named)).toEqual([['Firefox', true, false, 'one', 0, 'exact', 10]]);
+      expect(rowsOf(named)).toEqual([['Firefox', true, false, 'one', 0, 'exact']]);
     });
 
     it('clamps instants that its column cannot hold', async () => {
@@ -298,16 +297,12 @@ export function storeContract(engine: string, open: (dir: string) => Promise<Sto
         'with x as (select * from events) select event from x',
         'select event from events where uuid in (select uuid from events)',
         'select event from (select * from events union all select * from events) union distinct select event from events',
-        'select event from events where project_id in (1, 2)',
         'select event from events group by event having count() > 0;',
         '-- a comment; with words FORMAT\nselect event /* settings */ from events -- end',
         "select event from events where 1 or throwIf(event = 'secret of another')",
         "select event from events where throwIf(event = 'secret of another') = 0",
         "select event from events where not throwIf(event = 'secret of another') and length(event) > 0",
-        'select event from events order by throwIf(project_id = 2)',
         'select event from events as `hedgerow.rejections`',
-        'select event from events where event in (select event from events where throwIf(project_id = 2) = 0)',
-        'select event from events where (select max(throwIf(project_id = 2)) from events) = 0',
         'select any(event) from events where person_id in (select id from persons where throwIf(length(distinct_ids) > 1) = 0)',
         "select a.event from events a join events b on a.uuid = b.uuid and throwIf(b.event = 'secret of another') = 0",
         "select event from events where toUInt8(if(event = 'mine', '1', event)) = 1",
@@ -318,6 +313,11 @@ export function storeContract(engine: string, open: (dir: string) => Promise<Sto
       });
 
       it.each([
+        // Evaluated at the bounds of the index, before the project's filter: the column is refused in every form.
+        'select event from events where project_id in (1, 2)',
+        'select event from events order by throwIf(project_id = 2)',
+        'select event from events where event in (select event from events where throwIf(project_id = 2) = 0)',
+        'select event from events where (select max(throwIf(project_id = 2)) from events) = 0',
         'select * from system.tables',
         'select * from `system`.`tables`',
         'select * from "system"."tables"',

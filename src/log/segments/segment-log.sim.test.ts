@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { simulate } from '../../../test/harness/log-simulation.ts';
 
-const seeds = Array.from({ length: Number(process.env['HEDGEROW_SIM_SEEDS'] ?? 150) }, (_, i) => i + 1);
+const seeds = Array.from({ length: Number(process.env['HEDGEROW_SIM_SEEDS'] ?? 60) }, (_, i) => i + 1);
 const firstSeed = Number(process.env['HEDGEROW_SIM_FIRST'] ?? 0);
 
 it('keeps what it acknowledged and nothing that it refused, wherever the machine ends (seeded)', async () => {
