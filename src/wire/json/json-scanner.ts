@@ -8,7 +8,7 @@
  *   G2  Nothing is allocated, unless a number has an exponent or more than 300 digits.
  *   G3  Anything else throws BadJson with the position; the text is never read outside `[0, end)`.
  * UTF-8 itself is checked before, natively, by `buffer.isUtf8`.
- * Source   docs/decisions/0002-scanner.md; proof: json-scanner.test.ts compares with JSON.parse.
+ * Source   docs/decisions/0007-json-scanner.md; proof: json-scanner.test.ts compares with JSON.parse.
  */
 
 /** The text is no JSON, or beyond a limit. `position` is a byte offset. */
