@@ -5,10 +5,11 @@
  * others alone; only a text that is no JSON, or a document of no known shape, is refused as a whole.
  */
 import { type Fault, fault } from '../../errors.ts';
-import { eventFlags, type EventFault, type RawEvent, type DistinctIdForm } from '../raw-event.ts';
+import { eventFlags, type RawEvent, type DistinctIdForm } from '../raw-event.ts';
 import { BadJson, JsonScanner, STRING_CLASS } from '../json/json-scanner.ts';
 import { placeOf, stringText } from '../json/json-text.ts';
-import { propertyFields, type PropertyField, topLevelFields, type TopLevelField } from './field-names.ts';
+import { EventFields, type RootFields } from './event-fields.ts';
+import { propertyFields, type PropertyField, topLevelFields, type TopLevelField, WIRE_NAMES } from './field-names.ts';
 
 export interface DecodedDocument {
   readonly kind: 'document';
@@ -48,124 +49,6 @@ class TooManyEvents extends Error {
   override readonly name = 'TooManyEvents';
 }
 
-/** The fields of one object while it is scanned; made once and reset, since objects nest one deep at the most. */
-class Fields {
-  start = 0;
-  flags = 0;
-  fault: EventFault | undefined = undefined;
-  nameStart = -1;
-  nameEnd = -1;
-  hasNameField = false;
-  distinctIdForm: DistinctIdForm = 'absent';
-  distinctIdStart = -1;
-  distinctIdEnd = -1;
-  uuidStart = -1;
-  uuidEnd = -1;
-  tokenStart = -1;
-  tokenEnd = -1;
-  timestampStart = -1;
-  timestampEnd = -1;
-  offsetMs: number | undefined = undefined;
-  propertiesStart = -1;
-  propertiesEnd = -1;
-  setStart = -1;
-  setEnd = -1;
-  setOnceStart = -1;
-  setOnceEnd = -1;
-  unsetStart = -1;
-  unsetEnd = -1;
-  libStart = -1;
-  libEnd = -1;
-  libVersionStart = -1;
-  libVersionEnd = -1;
-  // From `properties`, used when the top level has none.
-  innerTokenStart = -1;
-  innerTokenEnd = -1;
-  innerTokenIsEscaped = false;
-  innerDistinctIdForm: DistinctIdForm = 'absent';
-  innerDistinctIdStart = -1;
-  innerDistinctIdEnd = -1;
-  seen = 0;
-
-  reset(start: number): void {
-    this.start = start;
-    this.flags = 0;
-    this.fault = undefined;
-    this.nameStart = this.nameEnd = -1;
-    this.hasNameField = false;
-    this.distinctIdForm = 'absent';
-    this.distinctIdStart = this.distinctIdEnd = -1;
-    this.uuidStart = this.uuidEnd = -1;
-    this.tokenStart = this.tokenEnd = -1;
-    this.timestampStart = this.timestampEnd = -1;
-    this.offsetMs = undefined;
-    this.propertiesStart = this.propertiesEnd = -1;
-    this.setStart = this.setEnd = -1;
-    this.setOnceStart = this.setOnceEnd = -1;
-    this.unsetStart = this.unsetEnd = -1;
-    this.libStart = this.libEnd = -1;
-    this.libVersionStart = this.libVersionEnd = -1;
-    this.innerTokenStart = this.innerTokenEnd = -1;
-    this.innerTokenIsEscaped = false;
-    this.innerDistinctIdForm = 'absent';
-    this.innerDistinctIdStart = this.innerDistinctIdEnd = -1;
-    this.seen = 0;
-  }
-
-  /** The first problem stays: it is the one that the answer names. */
-  blame(code: EventFault['code'], field: string | undefined, problem: string): void {
-    this.fault ??= { code, field, problem };
-  }
-
-  toRawEvent(body: Buffer, end: number, index: number): RawEvent {
-    const usesInnerToken = this.tokenStart < 0;
-    const usesInnerId = this.distinctIdForm === 'absent';
-    let { flags } = this;
-    if (usesInnerToken && this.innerTokenIsEscaped) flags |= eventFlags.tokenIsEscaped;
-    return {
-      body,
-      index,
-      start: this.start,
-      end,
-      fault: this.fault,
-      flags,
-      nameStart: this.nameStart,
-      nameEnd: this.nameEnd,
-      distinctIdForm: usesInnerId ? this.innerDistinctIdForm : this.distinctIdForm,
-      distinctIdStart: usesInnerId ? this.innerDistinctIdStart : this.distinctIdStart,
-      distinctIdEnd: usesInnerId ? this.innerDistinctIdEnd : this.distinctIdEnd,
-      uuidStart: this.uuidStart,
-      uuidEnd: this.uuidEnd,
-      tokenStart: usesInnerToken ? this.innerTokenStart : this.tokenStart,
-      tokenEnd: usesInnerToken ? this.innerTokenEnd : this.tokenEnd,
-      timestampStart: this.timestampStart,
-      timestampEnd: this.timestampEnd,
-      offsetMs: this.offsetMs,
-      propertiesStart: this.propertiesStart,
-      propertiesEnd: this.propertiesEnd,
-      setStart: this.setStart,
-      setEnd: this.setEnd,
-      setOnceStart: this.setOnceStart,
-      setOnceEnd: this.setOnceEnd,
-      unsetStart: this.unsetStart,
-      unsetEnd: this.unsetEnd,
-      libStart: this.libStart,
-      libEnd: this.libEnd,
-      libVersionStart: this.libVersionStart,
-      libVersionEnd: this.libVersionEnd,
-    };
-  }
-}
-
-/** What only the root object may hold. */
-interface Root {
-  batch: RawEvent[] | undefined;
-  sentAt: string | undefined;
-  isHistorical: boolean;
-  shapeProblem: string | undefined;
-  keyProblem: boolean;
-}
-
 const SEEN_BITS: Readonly<Record<Exclude<TopLevelField, 'token'>, number>> = {
   event: 1,
   distinctId: 2,
@@ -183,8 +66,8 @@ const SEEN_BITS: Readonly<Record<Exclude<TopLevelField, 'token'>, number>> = {
 
 export class DocumentDecoder {
   readonly #scanner = new JsonScanner();
-  readonly #rootFields = new Fields();
-  readonly #eventFields = new Fields();
+  readonly #rootFields = new EventFields();
+  readonly #eventFields = new EventFields();
   #tokensConflict = false;
 
   /**
@@ -234,7 +117,7 @@ export class DocumentDecoder {
       this.#assertEnd();
       return fault('invalid_shape', { problem: 'the document is neither an object nor an array' });
     }
-    const root: Root = {
+    const root: RootFields = {
       batch: undefined,
       sentAt: undefined,
       isHistorical: false,
@@ -247,7 +130,12 @@ export class DocumentDecoder {
     return this.#shape(body, fields, root, options);
   }
 
-  #shape(body: Buffer, fields: Fields, root: Root, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
+  #shape(
+    body: Buffer,
+    fields: EventFields,
+    root: RootFields,
+    options: { readonly isEngage: boolean },
+  ): DecodedDocument | Fault {
     const hasName = fields.nameStart >= 0;
     if (root.keyProblem) return fault('invalid_shape', { problem: 'the API key is no string' });
     const isBatch = root.batch !== undefined && (fields.tokenStart >= 0 || !hasName);
@@ -311,7 +199,7 @@ export class DocumentDecoder {
   }
 
   /** At `{`: fills `fields`; `root` is given for the document's own object. */
-  #object(fields: Fields, root: Root | undefined, body: Buffer): void {
+  #object(fields: EventFields, root: RootFields | undefined, body: Buffer): void {
     const scanner = this.#scanner;
     fields.reset(scanner.at);
     scanner.open(true);
@@ -334,7 +222,7 @@ export class DocumentDecoder {
     }
   }
 
-  #field(field: TopLevelField, fields: Fields, root: Root | undefined, body: Buffer): void {
+  #field(field: TopLevelField, fields: EventFields, root: RootFields | undefined, body: Buffer): void {
     const scanner = this.#scanner;
     const first = scanner.peek();
     const valueStart = scanner.at;
@@ -457,7 +345,7 @@ export class DocumentDecoder {
   }
 
   /** `token`, `$token` and `api_key` name one thing; equal values are fine, different ones are refused (design.md 4). */
-  #token(first: number, fields: Fields, root: Root | undefined, body: Buffer): void {
+  #token(first: number, fields: EventFields, root: RootFields | undefined, body: Buffer): void {
     const scanner = this.#scanner;
     scanner.value();
     if (first === LOWER_N) return;
@@ -495,7 +383,7 @@ export class DocumentDecoder {
    * whole number) are walked here, in local variables, which is twice as fast as through the scanner's fields; whatever
    * is not plain goes to the scanner from where it began, so that there is one judge of what is JSON.
    */
-  #properties(fields: Fields, body: Buffer): void {
+  #properties(fields: EventFields, body: Buffer): void {
     const scanner = this.#scanner;
     fields.propertiesStart = scanner.at;
     scanner.sawLongInteger = false;
@@ -560,7 +448,7 @@ export class DocumentDecoder {
     if (scanner.sawLongInteger) fields.flags |= eventFlags.hasLongInteger;
   }
 
-  #property(field: PropertyField, fields: Fields): void {
+  #property(field: PropertyField, fields: EventFields): void {
     const scanner = this.#scanner;
     const first = scanner.peek();
     const valueStart = scanner.at;
@@ -611,18 +499,3 @@ export class DocumentDecoder {
     }
   }
 }
-
-const WIRE_NAMES: Readonly<Record<Exclude<TopLevelField, 'token'>, string>> = {
-  event: 'event',
-  distinctId: 'distinct_id',
-  uuid: 'uuid',
-  properties: 'properties',
-  timestamp: 'timestamp',
-  offset: 'offset',
-  set: '$set',
-  setOnce: '$set_once',
-  unset: '$unset',
-  batch: 'batch',
-  sentAt: 'sent_at',
-  historical: 'historical_migration',
-};

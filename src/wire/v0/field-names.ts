@@ -75,3 +75,19 @@ class FieldTable<F extends string> {
 
 export const topLevelFields = new FieldTable<TopLevelField>(topLevelNames);
 export const propertyFields = new FieldTable<PropertyField>(propertyNames);
+
+/** How a field is called in messages. */
+export const WIRE_NAMES: Readonly<Record<Exclude<TopLevelField, 'token'>, string>> = {
+  event: 'event',
+  distinctId: 'distinct_id',
+  uuid: 'uuid',
+  properties: 'properties',
+  timestamp: 'timestamp',
+  offset: 'offset',
+  set: '$set',
+  setOnce: '$set_once',
+  unset: '$unset',
+  batch: 'batch',
+  sentAt: 'sent_at',
+  historical: 'historical_migration',
+};
