@@ -18,8 +18,10 @@ export interface PendingSearch {
 /** A record's fields, copied out of the log. */
 export interface PendingEvent {
   readonly kind: 'event';
+  /** Lower case, hyphenated; so are the other uuids. */
   readonly uuid: string;
   readonly requestId: string;
+  /** Position in its request, from 0. */
   readonly index: number;
   readonly event: string;
   readonly distinctId: string;
