@@ -12,6 +12,8 @@ import type { Disk, OpenMode } from '../../src/log/segments/disk.ts';
 import type { SeededRandom } from './random.ts';
 
 const SECTOR_BYTES = 512;
+/** What O_DIRECT asks of place and length. */
+const BLOCK_BYTES = 4096;
 
 interface File {
   /** What the page cache has. */
@@ -41,13 +43,14 @@ export class FaultyDisk implements Disk {
   readonly #live: Map<string, File>;
   readonly #durable: Map<string, File>;
   readonly #pending: FolderChange[] = [];
-  readonly #open = new Map<number, { readonly file: File; readonly isSynced: boolean }>();
+  readonly #open = new Map<number, { readonly file: File; readonly isSynced: boolean; readonly isDirect: boolean }>();
   #lastFd = 2;
   #calls = 0;
   #hasEnded = false;
   #announceEnd: () => void = () => undefined;
   /** Resolves when the machine has ended. */
   readonly ended: Promise<void>;
+  readonly wantsAlignedMemory = false;
   behaviour: Misbehaviour = {};
   free = 1 << 30;
 
@@ -108,9 +111,10 @@ export class FaultyDisk implements Disk {
       file = { live: Buffer.alloc(0), durable: Buffer.alloc(0), lockedBy: undefined };
       this.#live.set(path, file);
       this.#pending.push({ kind: 'link', path, file });
-    } else if (mode === 'create_new') throw failure('EEXIST', path);
+    } else if (mode.startsWith('create_new')) throw failure('EEXIST', path);
     this.#lastFd += 1;
-    this.#open.set(this.#lastFd, { file, isSynced: mode.endsWith('synced') });
+    const isDirect = mode.endsWith('direct');
+    this.#open.set(this.#lastFd, { file, isDirect, isSynced: mode.endsWith('synced') || mode === 'update_direct' });
     return this.#lastFd;
   }
 
@@ -132,9 +136,14 @@ export class FaultyDisk implements Disk {
 
   write(fd: number, bytes: Uint8Array, position: number, done: (error: Error | null, written: number) => void): void {
     if (this.#hasEnded) return;
-    const { file, isSynced } = this.#opened(fd);
-    const isShort = bytes.length > 1 && this.#random.chance(this.behaviour.shortWriteRate ?? 0);
-    const given = Buffer.from(isShort ? bytes.subarray(0, 1 + this.#random.below(bytes.length - 1)) : bytes);
+    const { file, isSynced, isDirect } = this.#opened(fd);
+    if (isDirect && (position % BLOCK_BYTES !== 0 || bytes.length % BLOCK_BYTES !== 0)) {
+      throw failure('EINVAL', `a direct write of ${bytes.length} bytes at ${position}`);
+    }
+    const unit = isDirect ? BLOCK_BYTES : 1;
+    const isShort = bytes.length > unit && this.#random.chance(this.behaviour.shortWriteRate ?? 0);
+    const shortened = unit * (1 + this.#random.below(Math.max(1, bytes.length / unit - 1)));
+    const given = Buffer.from(isShort ? bytes.subarray(0, shortened) : bytes);
     const isLast = this.#count();
     const hasFailed = !isLast && this.#random.chance(this.behaviour.failureRate ?? 0);
     if (isLast || hasFailed) {
@@ -168,6 +177,12 @@ export class FaultyDisk implements Disk {
   async sizeOf(fd: number): Promise<number> {
     await this.#call('look');
     return this.#opened(fd).file.live.length;
+  }
+
+  async extend(fd: number, bytes: number): Promise<void> {
+    await this.#call('change');
+    const { file } = this.#opened(fd);
+    file.live = placed(file.live, Buffer.alloc(0), bytes);
   }
 
   async sync(fd: number): Promise<void> {
@@ -247,7 +262,7 @@ export class FaultyDisk implements Disk {
     }
   }
 
-  #opened(fd: number): { readonly file: File; readonly isSynced: boolean } {
+  #opened(fd: number): { readonly file: File; readonly isSynced: boolean; readonly isDirect: boolean } {
     const opened = this.#open.get(fd);
     if (opened === undefined) throw failure('EBADF', `fd ${fd}`);
     return opened;

@@ -1,12 +1,28 @@
 import fs from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { tryLock, unlock } from 'fs-native-extensions';
+import { tryAlignedMemory } from './aligned-memory.ts';
+import { BLOCK_BYTES } from './layout.ts';
 
-/** `…_synced`: each write returns once its bytes, and what is needed to find them, are on the medium (O_DSYNC). */
-export type OpenMode = 'read' | 'update' | 'create' | 'create_new' | 'update_synced' | 'create_synced';
+/**
+ * `…_synced`: each write returns once its bytes, and what is needed to find them, are on the medium (O_DSYNC).
+ * `…_direct`: past the page cache, where the filesystem can (O_DIRECT): whole blocks from aligned memory alone.
+ * `update_direct` is synced as well.
+ */
+export type OpenMode =
+  | 'read'
+  | 'update'
+  | 'create'
+  | 'create_new'
+  | 'create_new_direct'
+  | 'update_synced'
+  | 'create_synced'
+  | 'update_direct';
 
 /** All that the segment log asks of a disk, so that a test can tear, lose and refuse (test/harness/faulty-disk.ts). */
 export interface Disk {
+  /** What is written to a file that was opened `…_direct` must come from memory at a multiple of a page. */
+  readonly wantsAlignedMemory: boolean;
   open(path: string, mode: OpenMode): Promise<number>;
   close(fd: number): Promise<void>;
   /** @returns bytes read: fewer than asked for at the end of the file. */
@@ -18,6 +34,8 @@ export interface Disk {
   /** Blocks; for a few bytes that lie in the page cache. */
   readNow(fd: number, into: Uint8Array, position: number): number;
   sizeOf(fd: number): Promise<number>;
+  /** Makes the file that long; what was not written reads as zeros, and takes no room yet. */
+  extend(fd: number, bytes: number): Promise<void>;
   /** fdatasync */
   sync(fd: number): Promise<void>;
   /** Makes names in `path` durable: what was created, renamed, unlinked there. */
@@ -37,6 +55,8 @@ export interface Disk {
 export type WriteDone = (error: Error | null, written: number) => void;
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_DSYNC } = fs.constants;
+/** Not on macOS. */
+const O_DIRECT: number = 'O_DIRECT' in fs.constants ? fs.constants.O_DIRECT : 0;
 const FLAGS: Readonly<Record<OpenMode, number>> = {
   read: O_RDONLY,
   update: O_RDWR,
@@ -44,6 +64,8 @@ const FLAGS: Readonly<Record<OpenMode, number>> = {
   create_new: O_RDWR | O_CREAT | O_EXCL,
   update_synced: O_RDWR | O_DSYNC,
   create_synced: O_RDWR | O_CREAT | O_DSYNC,
+  update_direct: O_RDWR | O_DSYNC | O_DIRECT,
+  create_new_direct: O_RDWR | O_CREAT | O_EXCL | O_DIRECT,
 };
 
 function settled<T>(start: (done: (error: Error | null, value?: T) => void) => void): Promise<T> {
@@ -55,6 +77,28 @@ function settled<T>(start: (done: (error: Error | null, value?: T) => void) => v
   });
 }
 
+function openFile(path: string, flags: number): Promise<number> {
+  return settled((done) => fs.open(path, flags, 0o640, done));
+}
+
+/** Asks by a read, which harms nothing, whether this filesystem takes direct calls with memory like ours. */
+async function openDirect(path: string, flags: number): Promise<number> {
+  try {
+    if (probe === undefined) return await openFile(path, flags & ~O_DIRECT);
+    const fd = await openFile(path, flags);
+    try {
+      await settled((done) => fs.read(fd, probe.bytes, 0, BLOCK_BYTES, 0, done));
+      return fd;
+    } catch (error) {
+      fs.closeSync(fd);
+      throw error;
+    }
+  } catch (error) {
+    if (errnoOf(error) !== 'EINVAL') throw error;
+    return openFile(path, flags & ~O_DIRECT & ~O_EXCL); // a filesystem in memory, for instance
+  }
+}
+
 async function syncFolder(path: string): Promise<void> {
   const fd = await settled<number>((done) => fs.open(path, O_RDONLY, done));
   try {
@@ -64,9 +108,15 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
+const probe = tryAlignedMemory(BLOCK_BYTES);
+
 /** The real one: raw file descriptors, since a FileHandle costs a promise and an object for each call. */
 export const nodeDisk: Disk = {
-  open: (path, mode) => settled((done) => fs.open(path, FLAGS[mode], 0o640, done)),
+  wantsAlignedMemory: true,
+  open: (path, mode) => {
+    const flags = FLAGS[mode];
+    return (flags & O_DIRECT) === 0 ? openFile(path, flags) : openDirect(path, flags);
+  },
   close: (fd) => settled((done) => fs.close(fd, (error) => done(error ?? null))),
   read: (fd, into, position) => settled((done) => fs.read(fd, into, 0, into.length, position, done)),
   write: (fd, bytes, position, done) => fs.write(fd, bytes, 0, bytes.length, position, done),
@@ -76,6 +126,7 @@ export const nodeDisk: Disk = {
   },
   readNow: (fd, into, position) => fs.readSync(fd, into, 0, into.length, position),
   sizeOf: async (fd) => (await settled<fs.Stats>((done) => fs.fstat(fd, done))).size,
+  extend: (fd, bytes) => settled((done) => fs.ftruncate(fd, bytes, (error) => done(error ?? null))),
   sync: (fd) => settled((done) => fs.fdatasync(fd, done)),
   syncFolder,
   makeFolder: async (path) => {

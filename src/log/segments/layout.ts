@@ -19,6 +19,9 @@ export interface Field {
 
 export const FORMAT_VERSION = 1;
 
+/** What is written at once, and where it begins, is a multiple of this: O_DIRECT asks for it, on every disk we know. */
+export const BLOCK_BYTES = 4096;
+
 /** A segment begins with a header of one page, then frames without gaps, each padded to 8 bytes. */
 export const SEGMENT_HEADER_BYTES = 4096;
 const SEGMENT_MAGIC = Buffer.from('HGSEGMNT', 'latin1');

@@ -21,26 +21,26 @@
  *          none to be had everything is refused at once, and a timer tries again each second.
  * Source   docs/decisions/0003-segment-log.md. Proof: segment-log.sim.test.ts, test/crash/power-cut.test.ts.
  */
-import { join } from 'node:path';
 import type { Clock } from '../../event/clock.ts';
 import type { IdSource } from '../../event/id-source.ts';
-import { formatUuid } from '../../event/uuid.ts';
-import { asStreamId } from '../log.ts';
 import type { AppendReadiness, AppendReceipt, AppendRefusal, LogWriter, RecordBatch, StreamId } from '../log.ts';
 import { readCommitted } from './committed-offset.ts';
-import { errnoOf, nodeDisk, type Disk } from './disk.ts';
-import { FrameGroup } from './frame-group.ts';
-import { FRAME_HEADER_BYTES, frameBytesFor, SEGMENT_HEADER_BYTES } from './layout.ts';
+import { errnoOf, nodeDisk, writeAll, type Disk } from './disk.ts';
+import type { FrameGroup } from './frame-group.ts';
+import { GroupPool } from './group-pool.ts';
+import { BLOCK_BYTES, FRAME_HEADER_BYTES, frameBytesFor, SEGMENT_HEADER_BYTES } from './layout.ts';
 import { recoverStream } from './recovery.ts';
 import { SegmentShelf, type ActiveSegment } from './segment-shelf.ts';
-import { listStreams } from './stream-folders.ts';
-import { tryStreamLock, type StreamLock } from './stream-lock.ts';
+import type { StreamLock } from './stream-lock.ts';
+import { takeStream } from './take-stream.ts';
 import { WatermarkFile } from './watermark.ts';
 
 const MIB = 1 << 20;
 const MAX_GROUP_BYTES = 4 * MIB;
 const MAX_PAYLOAD_BYTES = 0xffff_ffff - FRAME_HEADER_BYTES;
-const MAX_POOLED_GROUPS = 2;
+/** From this mean size on, what a group costs is its bytes: measured, 2 MiB cost 20 times what 64 KiB do. */
+const BURST_GROUP_BYTES = 256 * 1024;
+const MEAN_OVER_GROUPS = 8;
 
 export interface SegmentLogWriterSettings {
   /** Holds a folder for each stream. */
@@ -62,8 +62,18 @@ export interface SegmentLogWriterSettings {
   readonly disk?: Disk | undefined;
   /** Called after each group that became durable, before the receipts are seen. Must not throw. */
   readonly onDurable?: (() => void) | undefined;
+  /** Called for each group that became durable. Must not throw. */
+  readonly onGroup?: ((group: WrittenGroup) => void) | undefined;
   /** Told of what failed underneath, for the log. Must not throw. */
   readonly onFault?: ((fault: LogFault) => void) | undefined;
+}
+
+/** One synced write, and what shared it. */
+export interface WrittenGroup {
+  readonly frames: number;
+  readonly bytes: number;
+  /** The write and its sync, ms. */
+  readonly writeMs: number;
 }
 
 /** What failed; the outcome for clients is in the refusals. */
@@ -93,18 +103,25 @@ export class SegmentLogWriter implements LogWriter {
   readonly #maxGroupBytes: number;
   readonly #retryMs: number;
   readonly #onDurable: () => void;
+  readonly #onGroup: ((group: WrittenGroup) => void) | undefined;
   readonly #onFault: (fault: LogFault) => void;
+  readonly #clock: Clock;
   readonly #start = (): void => this.#startNext();
 
   /** Oldest first; the last one fills. */
   readonly #queue: FrameGroup[] = [];
-  readonly #pool: FrameGroup[] = [];
+  readonly #pool: GroupPool;
+  /** Taken out of the queue and not settled yet. */
+  #leaving: FrameGroup | undefined;
   #queuedBytes = 0;
   /** From the decision to start a group until nothing waits. */
   #isBusy = false;
   #sequence: number;
   #segment: ActiveSegment | undefined;
   #position = SEGMENT_HEADER_BYTES;
+  /** What the file has of the block that `#position` lies in. */
+  readonly #tail = Buffer.alloc(BLOCK_BYTES);
+  #meanGroupBytes = 0;
   /** Why there is no segment to be had, since the last attempt. */
   #outage: (AppendRefusal & { readonly code: 'disk_full' | 'log_unavailable' }) | undefined;
   #isWatermarkBehind = false;
@@ -119,6 +136,7 @@ export class SegmentLogWriter implements LogWriter {
   private constructor(settings: SegmentLogWriterSettings, parts: WriterParts) {
     this.stream = parts.stream;
     this.#disk = parts.disk;
+    this.#pool = new GroupPool(parts.disk);
     this.#folder = parts.folder;
     this.#lock = parts.lock;
     this.#shelf = parts.shelf;
@@ -128,7 +146,9 @@ export class SegmentLogWriter implements LogWriter {
     this.#maxGroupBytes = Math.min(MAX_GROUP_BYTES, Math.floor(parts.segmentBytes / 4));
     this.#retryMs = settings.retryMs ?? 1000;
     this.#onDurable = settings.onDurable ?? ((): void => undefined);
+    this.#onGroup = settings.onGroup;
     this.#onFault = settings.onFault ?? ((): void => undefined);
+    this.#clock = settings.clock;
     this.#tidyTimer = setInterval(() => this.#startChore(() => this.#tidy()), settings.tidyMs ?? 5000);
     this.#tidyTimer.unref();
   }
@@ -176,7 +196,9 @@ export class SegmentLogWriter implements LogWriter {
     if (this.#queuedBytes + frameBytes > this.#maxQueueBytes) return Promise.resolve(overloaded);
     let group = this.#queue.at(-1);
     if (group === undefined || (group.usedBytes > 0 && group.usedBytes + frameBytes > this.#maxGroupBytes)) {
-      group = this.#pool.pop() ?? new FrameGroup();
+      group = this.#pool.take(frameBytes);
+      group.firstAtMs = this.#clock.monotonicMs();
+      group.expect(this.#position + this.#queuedBytes);
       this.#queue.push(group);
     }
     this.#queuedBytes += frameBytes;
@@ -194,6 +216,21 @@ export class SegmentLogWriter implements LogWriter {
     if (this.#outage !== undefined) return this.#outage;
     // Half: what is asked for now arrives later, and may be as large as all of the other half.
     return this.#queuedBytes > this.#maxQueueBytes / 2 ? overloaded : ready;
+  }
+
+  /** Appends that are neither durable nor refused yet. */
+  get queuedBytes(): number {
+    return this.#queuedBytes;
+  }
+
+  get maxQueueBytes(): number {
+    return this.#maxQueueBytes;
+  }
+
+  /** How long the oldest of them waits; 0 when nothing does. */
+  oldestWaitMs(): number {
+    const oldest = this.#leaving ?? this.#queue[0];
+    return oldest === undefined ? 0 : this.#clock.monotonicMs() - oldest.firstAtMs;
   }
 
   close(): Promise<void> {
@@ -225,9 +262,9 @@ export class SegmentLogWriter implements LogWriter {
 
   #startNext(): void {
     const group = this.#queue.shift();
+    this.#leaving = group;
     if (group === undefined) {
       this.#isBusy = false;
-      for (const pooled of this.#pool) pooled.shrink();
       this.#whenIdle?.();
       return;
     }
@@ -237,9 +274,14 @@ export class SegmentLogWriter implements LogWriter {
   }
 
   #write(group: FrameGroup, segment: ActiveSegment): void {
-    group.seal(this.#sequence, segment.key);
-    const { bytes } = group;
-    const start = this.#position;
+    group.seal(this.#sequence, segment.key, this.#tail.subarray(0, this.#position % BLOCK_BYTES));
+    const { blocks } = group;
+    const start = this.#position - (this.#position % BLOCK_BYTES);
+    const startedMs = this.#clock.monotonicMs();
+    if (group.use === 'once') {
+      void this.#writeCached(group, segment, start);
+      return;
+    }
     let doneBytes = 0;
     const done = (error: Error | null, written: number): void => {
       if (error !== null || written <= 0) {
@@ -247,20 +289,40 @@ export class SegmentLogWriter implements LogWriter {
         return;
       }
       doneBytes += written;
-      if (doneBytes < bytes.length) this.#disk.write(segment.fd, bytes.subarray(doneBytes), start + doneBytes, done);
-      else this.#finish(group);
+      if (doneBytes < blocks.length) this.#disk.write(segment.fd, blocks.subarray(doneBytes), start + doneBytes, done);
+      else this.#finish(group, this.#clock.monotonicMs() - startedMs);
     };
-    this.#disk.write(segment.fd, bytes, start, done);
+    this.#disk.write(segment.fd, blocks, start, done);
   }
 
-  #finish(group: FrameGroup): void {
+  /** Through the page cache, from memory that need not be aligned. */
+  async #writeCached(group: FrameGroup, segment: ActiveSegment, start: number): Promise<void> {
+    const startedMs = this.#clock.monotonicMs();
+    try {
+      const fd = await this.#disk.open(segment.path, 'update_synced');
+      try {
+        await writeAll(this.#disk, fd, group.blocks, start);
+      } finally {
+        await this.#disk.close(fd);
+      }
+    } catch (error) {
+      await this.#failWrite(group, error);
+      return;
+    }
+    this.#finish(group, this.#clock.monotonicMs() - startedMs);
+  }
+
+  #finish(group: FrameGroup, writeMs: number): void {
+    this.#onGroup?.({ frames: group.frameCount, bytes: group.usedBytes, writeMs });
     const firstSequence = this.#sequence;
     this.#sequence += group.recordCount;
     this.#position += group.usedBytes;
     this.#queuedBytes -= group.usedBytes;
+    group.tail.copy(this.#tail);
+    this.#meanGroupBytes += (group.usedBytes - this.#meanGroupBytes) / MEAN_OVER_GROUPS;
     this.#note('open');
     group.acknowledge(this.stream, firstSequence);
-    this.#recycle(group);
+    this.#pool.giveBack(group);
     this.#onDurable();
     this.#startNext();
   }
@@ -292,7 +354,7 @@ export class SegmentLogWriter implements LogWriter {
     try {
       // What the store already has makes room, and saves filling a new file.
       if (!this.#shelf.hasSpare) await this.#shelf.letGo(await readCommitted(this.#disk, this.#folder));
-      await this.#begin(group.usedBytes);
+      await this.#begin(group.usedBytes, this.#isBurst ? 'sparse' : 'fill');
     } catch (error) {
       this.#declareOutage(error);
       this.#refuse(group, refusalFor(error));
@@ -304,8 +366,8 @@ export class SegmentLogWriter implements LogWriter {
     this.#startChore(() => this.#tidy());
   }
 
-  async #begin(atLeastBytes: number): Promise<void> {
-    this.#segment = await this.#shelf.activate(this.#sequence, atLeastBytes);
+  async #begin(atLeastBytes: number, ifNone: 'fill' | 'sparse'): Promise<void> {
+    this.#segment = await this.#shelf.activate(this.#sequence, atLeastBytes, ifNone);
     this.#position = SEGMENT_HEADER_BYTES;
     this.#outage = undefined;
   }
@@ -334,7 +396,7 @@ export class SegmentLogWriter implements LogWriter {
   async #openSegment(): Promise<void> {
     try {
       await this.#shelf.letGo(await readCommitted(this.#disk, this.#folder));
-      await this.#begin(0);
+      await this.#begin(0, 'fill');
     } catch (error) {
       this.#declareOutage(error);
     }
@@ -357,8 +419,13 @@ export class SegmentLogWriter implements LogWriter {
     } catch (error) {
       this.#report('tidy', error);
     }
-    if (this.#isDraining || this.#outage !== undefined) return;
+    if (this.#isDraining || this.#outage !== undefined || (this.#isBurst && this.#isBusy)) return;
     await this.#shelf.prepareSpare().catch((error: unknown) => this.#report('spare', error));
+  }
+
+  /** Filling a segment would write everything twice, and large groups bear a change of metadata each. */
+  get #isBurst(): boolean {
+    return this.#meanGroupBytes >= Math.min(BURST_GROUP_BYTES, this.#maxGroupBytes / 2);
   }
 
   #note(tail: 'open'): void {
@@ -378,11 +445,7 @@ export class SegmentLogWriter implements LogWriter {
   #refuse(group: FrameGroup, refusal: AppendRefusal): void {
     this.#queuedBytes -= group.usedBytes;
     group.refuse(refusal);
-    this.#recycle(group);
-  }
-
-  #recycle(group: FrameGroup): void {
-    if (this.#pool.length < MAX_POOLED_GROUPS) this.#pool.push(group);
+    this.#pool.giveBack(group);
   }
 
   #report(during: LogFault['during'], cause: unknown): void {
@@ -399,43 +462,4 @@ interface WriterParts {
   readonly watermark: WatermarkFile;
   readonly sequence: number;
   readonly segmentBytes: number;
-}
-
-interface TakenStream {
-  readonly stream: StreamId;
-  readonly folder: string;
-  readonly lock: StreamLock;
-}
-
-/** A stream that nobody writes: the one asked for, else the first free one, else a new one. */
-async function takeStream(disk: Disk, settings: SegmentLogWriterSettings): Promise<TakenStream> {
-  const { dir, ids, clock } = settings;
-  const tryTake = async (stream: StreamId): Promise<TakenStream | undefined> => {
-    const folder = join(dir, stream);
-    const lock = await tryStreamLock(disk, folder, 'create');
-    return lock === undefined ? undefined : { stream, folder, lock };
-  };
-  if (settings.stream !== undefined) {
-    await makeStreamFolder(disk, dir, settings.stream);
-    const taken = await tryTake(settings.stream);
-    if (taken !== undefined) return taken;
-    throw new Error(`the stream ${settings.stream} in ${dir} is being written by another process`);
-  }
-  for (const stream of await listStreams(disk, dir)) {
-    const taken = await tryTake(stream);
-    if (taken !== undefined) return taken;
-  }
-  for (;;) {
-    const uuid = new Uint8Array(16);
-    ids.writeUuidV7(clock.nowMs(), uuid, 0);
-    const stream = asStreamId(formatUuid(uuid));
-    await makeStreamFolder(disk, dir, stream);
-    const taken = await tryTake(stream);
-    if (taken !== undefined) return taken; // else another process that starts now found the folder first
-  }
-}
-
-async function makeStreamFolder(disk: Disk, dir: string, stream: StreamId): Promise<void> {
-  await disk.makeFolder(join(dir, stream));
-  await disk.syncFolder(dir);
 }

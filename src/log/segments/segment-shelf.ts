@@ -17,7 +17,7 @@ import type { IdSource } from '../../event/id-source.ts';
 import { writeAll, type Disk } from './disk.ts';
 import { encodeSegmentHeader, frameKeyOf, SEGMENT_HEADER_BYTES, type FrameKey } from './layout.ts';
 import type { HeldSegment } from './recovery.ts';
-import { makeFilledFile, segmentPath, sparePath, type NumberedFile } from './segment-file.ts';
+import { makeFilledFile, makeSparseFile, segmentPath, sparePath, type NumberedFile } from './segment-file.ts';
 
 const MAX_SPARES = 2;
 const OVERSIZE_STEP_BYTES = 1 << 20;
@@ -25,6 +25,7 @@ const OVERSIZE_STEP_BYTES = 1 << 20;
 /** The segment that takes frames. */
 export interface ActiveSegment {
   readonly fd: number;
+  readonly path: string;
   readonly ordinal: number;
   readonly segmentBytes: number;
   readonly key: FrameKey;
@@ -89,8 +90,14 @@ export class SegmentShelf {
     return this.#spares.length > 0;
   }
 
-  /** Begins the next segment. @param atLeastBytes room for frames; above that of a usual segment it gets its own size */
-  activate(firstSequence: number, atLeastBytes: number): Promise<ActiveSegment> {
+  /**
+   * Begins the next segment.
+   *
+   * @param atLeastBytes room for frames; above that of a usual segment it gets its own size
+   * @param ifNone how to make the file where no spare is ready: a sparse one is there at once, a filled one is cheaper to
+   *   write in small groups
+   */
+  activate(firstSequence: number, atLeastBytes: number, ifNone: 'fill' | 'sparse'): Promise<ActiveSegment> {
     return this.#alone(async () => {
       const { disk, folder } = this.#settings;
       const neededBytes = SEGMENT_HEADER_BYTES + atLeastBytes;
@@ -98,7 +105,7 @@ export class SegmentShelf {
       const segmentBytes = isUsual
         ? this.#settings.segmentBytes
         : Math.ceil(neededBytes / OVERSIZE_STEP_BYTES) * OVERSIZE_STEP_BYTES;
-      const spare = (isUsual ? this.#spares.pop() : undefined) ?? (await this.#make(segmentBytes));
+      const spare = (isUsual ? this.#spares.pop() : undefined) ?? (await this.#make(segmentBytes, ifNone));
       this.#lastOrdinal += 1; // not reused after a failure: that file may still be there
       const ordinal = this.#lastOrdinal;
       const path = segmentPath(folder, ordinal);
@@ -112,6 +119,9 @@ export class SegmentShelf {
         await writeAll(disk, fd, page, 0);
         await disk.rename(spare.path, path);
         await disk.syncFolder(folder);
+        await disk.close(fd);
+        fd = undefined;
+        fd = await disk.open(path, 'update_direct');
       } catch (error) {
         if (fd !== undefined) await disk.close(fd).catch(() => undefined);
         await disk.unlink(spare.path).catch(() => undefined);
@@ -119,7 +129,7 @@ export class SegmentShelf {
         throw error;
       }
       this.#segments.push({ path, ordinal, firstSequence, segmentBytes });
-      return { fd, ordinal, segmentBytes, key: frameKeyOf(nonce) };
+      return { fd, path, ordinal, segmentBytes, key: frameKeyOf(nonce) };
     });
   }
 
@@ -131,7 +141,7 @@ export class SegmentShelf {
   /** Makes sure that the next segment is ready before it is needed. */
   prepareSpare(): Promise<void> {
     return this.#alone(async () => {
-      if (this.#spares.length === 0) this.#spares.push(await this.#make(this.#settings.segmentBytes));
+      if (this.#spares.length === 0) this.#spares.push(await this.#make(this.#settings.segmentBytes, 'fill'));
     });
   }
 
@@ -171,14 +181,15 @@ export class SegmentShelf {
     });
   }
 
-  async #make(fileBytes: number): Promise<Spare> {
+  async #make(fileBytes: number, how: 'fill' | 'sparse'): Promise<Spare> {
     const { disk, folder, reserveBytes } = this.#settings;
     const freeBytes = await disk.freeBytes(folder);
     if (freeBytes < fileBytes + reserveBytes)
       throw new NoRoom(folder, { freeBytes, neededBytes: fileBytes + reserveBytes });
     this.#lastSpare += 1;
     const path = sparePath(folder, this.#lastSpare);
-    await makeFilledFile(disk, path, fileBytes);
+    if (how === 'fill') await makeFilledFile(disk, path, fileBytes);
+    else await makeSparseFile(disk, path, fileBytes);
     await disk.syncFolder(folder);
     return { path, number: this.#lastSpare, isFound: false };
   }
