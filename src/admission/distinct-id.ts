@@ -4,8 +4,9 @@
  */
 import { stringText } from '../wire/json/json-text.ts';
 import type { RawEvent } from '../wire/raw-event.ts';
+import { compactJson } from './compact-json.ts';
 
-const MAX_CODE_POINTS = 200;
+export const MAX_CODE_POINTS = 200;
 const BLANK = /^\p{White_Space}*$/u;
 
 /** `missing`: absent, empty or blank. `as_sent`: the bytes in the body are the text. */
@@ -24,9 +25,7 @@ export function readDistinctId(event: RawEvent): DistinctId {
     if (first > 0x20 && first < 0x7f) return asSent;
   }
   const text =
-    form === 'other'
-      ? compactJson(body.toString('utf8', start, end))
-      : stringText(body, { start, end, isEscaped: form === 'escaped' });
+    form === 'other' ? compactJson(body, start, end) : stringText(body, { start, end, isEscaped: form === 'escaped' });
   if (BLANK.test(text)) return missing;
   return { kind: 'text', bytes: Buffer.from(cut(text.replaceAll('\0', '\ufffd')), 'utf8') };
 }
@@ -38,37 +37,4 @@ function cut(text: string): string {
     units += (text.codePointAt(units) ?? 0) > 0xffff ? 2 : 1;
   }
   return text.slice(0, units);
-}
-
-const NUMBER_KEY = '\0number';
-const TOKENS = /"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g;
-
-/** Compact JSON as PostHog writes it: keys sorted, floats always with a fraction or exponent (`1e3` → `1000.0`). */
-export function compactJson(json: string): string {
-  const marked = json.replace(TOKENS, (token) =>
-    token.startsWith('"') ? token : JSON.stringify({ [NUMBER_KEY]: numberText(token) }),
-  );
-  return write(JSON.parse(marked));
-}
-
-function write(value: unknown): string {
-  if (value === null || typeof value !== 'object') return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(write).join(',')}]`;
-  const entries = Object.entries(value);
-  const [first] = entries;
-  if (entries.length === 1 && first !== undefined && first[0] === NUMBER_KEY) return String(first[1]);
-  const sorted = entries.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return `{${sorted.map(([key, inner]) => `${JSON.stringify(key)}:${write(inner)}`).join(',')}}`;
-}
-
-function numberText(token: string): string {
-  if (/^-?\d+$/.test(token) && token !== '-0') {
-    const integer = BigInt(token);
-    if (integer >= -(2n ** 63n) && integer < 2n ** 64n) return token;
-  }
-  const number = Number(token);
-  const size = Math.abs(number);
-  if (size !== 0 && (size >= 1e16 || size < 1e-5)) return number.toExponential().replace('e+', 'e');
-  if (Object.is(number, -0)) return '-0.0';
-  return Number.isInteger(number) ? `${number}.0` : String(number);
 }

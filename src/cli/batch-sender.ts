@@ -14,9 +14,9 @@ import { networkErrorCode, parseFault, unreachable } from './server-request.ts';
 export const MAX_BATCH_EVENTS = 100;
 /** Below the 20 MiB that a request may have, so that large events do not make a batch fail. */
 export const MAX_BATCH_BYTES = 16 * 1024 * 1024;
-const MAX_ATTEMPTS = 8;
-const FIRST_WAIT_MS = 500;
-const MAX_WAIT_MS = 60_000;
+export const MAX_ATTEMPTS = 8;
+export const FIRST_WAIT_MS = 500;
+export const MAX_WAIT_MS = 60_000;
 
 export interface SendTotals {
   readonly sent: number;

@@ -4,10 +4,15 @@ import type { ProjectId } from '../event/ids.ts';
 export interface LoaderStats {
   /** A block is in the store, synced. Replays after a crash are counted apart, so these add up. */
   loaded(block: LoadedBlock): void;
-  /** Records that are durable and not yet loaded, over all streams. */
-  lag(records: number): void;
   /** The store was away or refused; the block will be tried again. */
   retrying(reason: string, attempt: number): void;
+}
+
+/** What is durable and not yet loaded, over all streams. */
+export interface LoaderLag {
+  readonly records: number;
+  /** How long ago the oldest of them was received, ms; 0 when there is none. One not read yet: since the look before. */
+  readonly oldestMs: number;
 }
 
 export interface LoadedBlock {
@@ -32,4 +37,4 @@ export interface ProjectCounts {
   rejections: number;
 }
 
-export const noStats: LoaderStats = { loaded: () => undefined, lag: () => undefined, retrying: () => undefined };
+export const noStats: LoaderStats = { loaded: () => undefined, retrying: () => undefined };

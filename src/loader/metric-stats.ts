@@ -6,15 +6,15 @@ import type { LoaderStats } from './loader-stats.ts';
 export function metricStats(metrics: Metrics, log: LogLines): LoaderStats {
   return {
     loaded: (block) => {
-      metrics.eventsStored.inc(block.stored);
-      metrics.eventsDuplicate.inc(block.duplicates);
-      metrics.propertiesUnreadable.inc(block.rawOnly);
+      metrics.eventsStored.add(block.stored);
+      metrics.eventsDuplicate.add(block.duplicates);
+      metrics.eventsReplayed.add(block.replayed);
+      metrics.rejectionsStored.add(block.rejections);
+      metrics.propertiesUnreadable.add(block.rawOnly);
       metrics.storeInsertSeconds.observe(block.durationMs / 1000);
     },
-    lag: (records) => {
-      metrics.loaderLagEvents.set(records);
-    },
     retrying: (reason, attempt) => {
+      metrics.loaderRetries.add();
       log.warn({ reason, attempt }, 'a block is not in the store yet; it is tried again, and capture goes on');
     },
   };

@@ -7,7 +7,7 @@ export interface SentTimes {
   readonly offsetMs: number | undefined;
 }
 
-const MAX_AHEAD_MS = 23 * 3_600_000; // protocol.md 3.7, step 4
+export const MAX_AHEAD_MS = 23 * 3_600_000; // protocol.md 3.7, step 4
 const YEAR_0_MS = Date.parse('0000-01-01T00:00:00Z'); // protocol.md 3.7, step 5
 
 /**

@@ -8,7 +8,7 @@ import { jsonAnswer, type ProjectRead, type ReadAnswer } from './read-exchange.t
 import { Where } from './where.ts';
 import type { Sql, StoreReads } from './store-reads.ts';
 
-const MAX_OFFSET = 1_000_000;
+export const MAX_OFFSET = 1_000_000;
 const NEWEST_FIRST = 'timestamp DESC, uuid DESC';
 const CURSOR = /^(-?\d{1,18})_([0-9a-f-]{36})$/;
 

@@ -9,7 +9,7 @@ import { parseInstantMicros } from './instant.ts';
 import type { ReadRequest } from './read-exchange.ts';
 
 export const MAX_PAGE_ROWS = 1000;
-const DEFAULT_PAGE_ROWS = 100;
+export const DEFAULT_PAGE_ROWS = 100;
 
 /** A row count from the query; `least` to `most`. An empty text counts as absent. */
 export function readCount(

@@ -13,9 +13,9 @@ import { z } from 'zod';
 import { fault, type Fault } from '../errors.ts';
 import type { SqlParameters } from './store-reads.ts';
 
-const MAX_FILTERS = 50;
-const MAX_VALUES = 1000;
-const MAX_PATTERNS = 50;
+export const MAX_FILTERS = 50;
+export const MAX_VALUES = 1000;
+export const MAX_PATTERNS = 50;
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 const operators = [

@@ -1,84 +1,122 @@
-/** Every number that Hedgerow shows under `/metrics`, declared once. Names: hedgerow_<noun>_<unit>. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+/**
+ * Everything that is counted, as plain numbers. The parts add to it; metric-table.ts says under which names it is shown.
+ *
+ * Cost     One capture request adds to it in less than a microsecond, all labels and PostHog's names included: those are
+ *          put together when somebody asks for `/metrics`.
+ * Ledger   received = accepted + rejected, once no request is under way. accepted = stored + duplicate + replayed + what
+ *          still waits in the log, over a data folder's whole life: counts begin at 0 with the process, which may load
+ *          what an earlier one accepted.
+ */
+import { HttpMetrics } from './http-metrics.ts';
+import { Counter, Histogram, LabelledCounter } from './instruments.ts';
 
-export type RouteLabel = 'capture' | 'read' | 'health' | 'metrics' | 'other';
+/** A source that has not answered by then is left out: the page is wanted most when a disk hangs. */
+export const SOURCE_DEADLINE_MS = 2_000;
+const SIZES = [1_024, 5_120, 10_240, 51_200, 102_400, 1_048_576, 10_485_760, 20_971_520, 104_857_600];
+const RATIOS = [1, 2, 4, 6, 8, 10, 15, 20, 50, 100, 1_000];
+const DISK_SECONDS = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5];
+
+/** What is read when somebody asks; a process without the part has no source. */
+export interface MetricSources {
+  readonly queue?: () => QueueReading;
+  readonly loaderLag?: () => Promise<LagReading>;
+  readonly diskFreeBytes?: () => Promise<number>;
+}
+
+export interface QueueReading {
+  readonly bytes: number;
+  readonly limitBytes: number;
+  /** How long the oldest append waits, ms; 0 when none does. */
+  readonly oldestMs: number;
+}
+
+export interface LagReading {
+  readonly records: number;
+  /** How long ago the oldest of them was received, ms; 0 when there is none. */
+  readonly oldestMs: number;
+}
+
+export interface MetricReadings {
+  readonly queue: QueueReading | undefined;
+  readonly loaderLag: LagReading | undefined;
+  readonly diskFreeBytes: number | undefined;
+}
+
+/** Which of the times that a client may send decided an event's time (protocol.md 3.7). */
+export type TimeSource = 'offset' | 'sent_at_skew' | 'timestamp_raw' | 'now_fallback';
 
 export class Metrics {
-  readonly registry = new Registry();
-  readonly requests = new Counter({
-    name: 'hedgerow_http_requests_total',
-    help: 'Requests answered, by route, method and status.',
-    labelNames: ['route', 'method', 'status'] as const,
-    registers: [this.registry],
-  });
-  readonly requestSeconds = new Histogram({
-    name: 'hedgerow_http_request_duration_seconds',
-    help: 'From the first byte of a request to its answer.',
-    labelNames: ['route'] as const,
-    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [this.registry],
-  });
-  readonly bodyBytes = new Counter({
-    name: 'hedgerow_body_bytes_total',
-    help: 'Bytes of request bodies as they came over the wire.',
-    registers: [this.registry],
-  });
-  readonly eventsReceived = new Counter({
-    name: 'hedgerow_events_received_total',
-    help: 'Events decoded of requests whose project is known.',
-    registers: [this.registry],
-  });
-  readonly eventsAccepted = new Counter({
-    name: 'hedgerow_events_accepted_total',
-    help: 'Events acknowledged: durable in the log.',
-    registers: [this.registry],
-  });
-  readonly eventsRejected = new Counter({
-    name: 'hedgerow_events_rejected_total',
-    help: 'Events refused, by code.',
-    labelNames: ['code'] as const,
-    registers: [this.registry],
-  });
-  readonly requestsRefused = new Counter({
-    name: 'hedgerow_requests_refused_total',
-    help: 'Capture requests refused as a whole, by code.',
-    labelNames: ['code'] as const,
-    registers: [this.registry],
-  });
-  readonly eventsStored = new Counter({
-    name: 'hedgerow_events_stored_total',
-    help: 'Events that the loader put into the store.',
-    registers: [this.registry],
-  });
-  readonly eventsDuplicate = new Counter({
-    name: 'hedgerow_events_duplicate_total',
-    help: 'Events that came again under a uuid that is already stored.',
-    registers: [this.registry],
-  });
-  readonly propertiesUnreadable = new Counter({
-    name: 'hedgerow_events_properties_raw_only_total',
-    help: 'Events whose properties the JSON column could not take as sent; they are kept as text.',
-    registers: [this.registry],
-  });
-  readonly loaderLagEvents = new Gauge({
-    name: 'hedgerow_loader_lag_events',
-    help: 'Durable records that are not yet in the store.',
-    registers: [this.registry],
-  });
-  readonly storeInsertSeconds = new Histogram({
-    name: 'hedgerow_store_insert_duration_seconds',
-    help: 'One block, until the store has synced it.',
-    buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
-    registers: [this.registry],
-  });
-  readonly logAppendSeconds = new Histogram({
-    name: 'hedgerow_log_append_duration_seconds',
-    help: 'From handing a request to the log until it is durable.',
-    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
-    registers: [this.registry],
-  });
+  readonly http = new HttpMetrics();
+  /** By code: bytes on a socket in which no request could be read. */
+  readonly unreadableRequests = new LabelledCounter();
+  /** By code: capture requests refused as a whole. */
+  readonly requestsRefused = new LabelledCounter();
 
-  text(): Promise<string> {
-    return this.registry.metrics();
+  readonly bodyBytes = new Histogram(SIZES);
+  /** Once inflated. */
+  readonly payloadBytes = new Histogram(SIZES);
+  readonly gzipRatio = new Histogram(RATIOS);
+  readonly lz64Ratio = new Histogram(RATIOS);
+  /** By compression: `none`, `gzip` and so on. */
+  readonly payloadTooLarge = new LabelledCounter();
+  /** By outcome and reason. */
+  readonly bodyDrains = new LabelledCounter();
+
+  readonly eventsReceived = new Counter();
+  readonly eventsAccepted = new Counter();
+  /** By code. */
+  readonly eventsRejected = new LabelledCounter();
+  readonly clockSkewSeconds = new Histogram([0.1, 0.5, 1, 2, 5, 10, 30, 60, 300, 3_600, 86_400]);
+  readonly eventTimes: Readonly<Record<TimeSource, Counter>> = {
+    offset: new Counter(),
+    sent_at_skew: new Counter(),
+    timestamp_raw: new Counter(),
+    now_fallback: new Counter(),
+  };
+  readonly distinctIdsWithWhitespace = new Counter();
+
+  readonly logAppendSeconds = new Histogram(DISK_SECONDS);
+  readonly logWriteSeconds = new Histogram(DISK_SECONDS);
+  readonly logGroupFrames = new Histogram([1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000]);
+  readonly logGroupBytes = new Histogram([1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216]);
+  /** By what was done and code. */
+  readonly logFaults = new LabelledCounter();
+
+  readonly eventsStored = new Counter();
+  readonly eventsDuplicate = new Counter();
+  readonly eventsReplayed = new Counter();
+  readonly rejectionsStored = new Counter();
+  readonly propertiesUnreadable = new Counter();
+  readonly storeInsertSeconds = new Histogram([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]);
+  readonly loaderRetries = new Counter();
+
+  #sources: MetricSources = {};
+
+  /** Adds to what `readings` asks. */
+  watch(sources: MetricSources): void {
+    this.#sources = { ...this.#sources, ...sources };
   }
+
+  /** Never rejects: what fails or hangs is undefined. */
+  async readings(): Promise<MetricReadings> {
+    const { queue, loaderLag, diskFreeBytes } = this.#sources;
+    const [lag, freeBytes] = await Promise.all([answerOf(loaderLag), answerOf(diskFreeBytes)]);
+    return { queue: queue?.(), loaderLag: lag, diskFreeBytes: freeBytes };
+  }
+}
+
+function answerOf<T>(source: (() => Promise<T>) | undefined): Promise<T | undefined> {
+  if (source === undefined) return Promise.resolve(undefined);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      resolve(undefined);
+    }, SOURCE_DEADLINE_MS);
+    source()
+      .then(resolve, () => {
+        resolve(undefined);
+      })
+      .finally(() => {
+        clearTimeout(timer);
+      });
+  });
 }

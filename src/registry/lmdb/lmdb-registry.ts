@@ -51,8 +51,8 @@ import {
   type ProjectKeyRow,
 } from './rows.ts';
 
-const RECHECK_MS = 250; // a change elsewhere is to be seen within a second; one look costs about a microsecond
-const USE_INTERVAL_MS = 60_000;
+export const RECHECK_MS = 250; // a change elsewhere is to be seen within a second; one look costs about a microsecond
+export const USE_INTERVAL_MS = 60_000;
 const SECRET_BYTES = 32; // 43 characters as text: `phc_` and 43 stay below protocol.md 4's 64 bytes
 
 export interface LmdbRegistryOptions {
