@@ -17,6 +17,7 @@ const unauthorized = { status: 401, type: 'authentication_error', retry: 'never'
 const forbidden = { status: 403, type: 'permission_error', retry: 'never', level: 'debug' } as const;
 const missing = { status: 404, type: 'validation_error', retry: 'never', level: 'debug' } as const;
 const tooLarge = { status: 413, type: 'validation_error', retry: 'never', level: 'debug' } as const;
+const unsupported = { status: 415, type: 'validation_error', retry: 'never', level: 'debug' } as const;
 const away = { status: 503, type: 'server_error', retry: 'later', level: 'warn' } as const;
 
 const invalidKeyReasons = {
@@ -29,6 +30,11 @@ const invalidKeyReasons = {
 export type InvalidKeyReason = keyof typeof invalidKeyReasons;
 
 export const errors = {
+  ai_event_too_big: {
+    ...tooLarge,
+    detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
+      `maximum AI event size exceeded: "properties" of ${f.bytes} bytes are over ${f.maxBytes} bytes. Send smaller ones.`,
+  },
   body_timeout: {
     status: 408,
     type: 'validation_error',
@@ -42,6 +48,11 @@ export const errors = {
     detail: () =>
       'failed to parse request: api_key and token are both given and differ. Send one of them, or the same key in both.',
   },
+  cookieless_id_without_mode: {
+    ...bad,
+    detail: () =>
+      'The distinct_id "$posthog_cookieless" stands for an id that is made later, and needs "cookieless_mode": true in "options".',
+  },
   disk_full: {
     ...away,
     level: 'error',
@@ -49,19 +60,47 @@ export const errors = {
       'service unavailable: the disk of the data folder is full. Nothing of this request was stored. Reads go on, and capture ' +
       'resumes by itself when there is room.',
   },
+  distinct_id_too_large: {
+    ...bad,
+    detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
+      `The distinct_id has ${f.bytes} bytes; at most ${f.maxBytes} are taken. Send a shorter one.`,
+  },
   draining: {
     ...away,
     level: 'debug',
     detail: () =>
       'service unavailable: the server is shutting down. Nothing was stored; send it again after Retry-After.',
   },
+  dropped_performance_event: {
+    ...bad,
+    detail: () => 'Events named $performance_event are not kept.',
+  },
+  duplicate_event_uuid: {
+    ...bad,
+    detail: (f: { readonly uuid: string; readonly index: number }) =>
+      `event uuid is given twice in one request: ${f.uuid}, the second time by batch.${f.index}. Nothing was stored.`,
+  },
   empty_batch: {
     ...bad,
     detail: () => 'request holds no event: the array or "batch" is empty. Send at least one event.',
   },
+  empty_body: {
+    ...bad,
+    detail: () => 'request body is empty. Send {"created_at", "batch": […]}.',
+  },
   empty_event_name: {
     ...bad,
     detail: () => 'event submitted with an empty event name. Give "event" a name such as "user signed up".',
+  },
+  event_name_too_long: {
+    ...bad,
+    detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
+      `The event's name has ${f.bytes} bytes; at most ${f.maxBytes} are taken. Send a shorter one.`,
+  },
+  event_too_big: {
+    ...tooLarge,
+    detail: (f: { readonly bytes: number; readonly maxBytes: number }) =>
+      `maximum event size exceeded: Event of ${f.bytes} bytes is over ${f.maxBytes} bytes. Send smaller properties.`,
   },
   event_too_large: {
     ...tooLarge,
@@ -86,6 +125,16 @@ export const errors = {
     detail: (f: { readonly reason: InvalidKeyReason }) =>
       `API key is not valid: ${f.reason}. As "api_key", send a project API key (phc_…): ${invalidKeyReasons[f.reason]}.`,
   },
+  invalid_api_token: {
+    ...unauthorized,
+    detail: (f: { readonly reason: InvalidKeyReason }) =>
+      `The provided API token is not valid. As the bearer of "Authorization", send a project API key (phc_…): ${invalidKeyReasons[f.reason]}.`,
+  },
+  invalid_batch: {
+    ...bad,
+    detail: () =>
+      'request batch is not valid: "created_at" is no RFC 3339 time. Send one such as 2026-01-31T12:00:00.000Z.',
+  },
   invalid_cookieless_mode: {
     ...bad,
     detail: () => 'event submitted with invalid cookieless mode: properties.$cookieless_mode must be true or false.',
@@ -99,6 +148,15 @@ export const errors = {
     detail: (f: { readonly problem: string }) =>
       `failed to parse request: data did not match any variant of untagged enum RawRequest: ${f.problem}.`,
   },
+  invalid_event_timestamp: {
+    ...bad,
+    detail: () => 'The "timestamp" of the event is no RFC 3339 time. Send one such as 2026-01-31T12:00:00.000Z.',
+  },
+  invalid_event_uuid: {
+    ...bad,
+    detail: (f: { readonly uuid: string; readonly index: number }) =>
+      `event uuid is not valid: ${f.uuid} (batch.${f.index}). Nothing was stored; send a UUID with every event.`,
+  },
   invalid_form: {
     ...bad,
     detail: (f: { readonly problem: string }) => `failed to decode request: ${f.problem}`,
@@ -107,10 +165,19 @@ export const errors = {
     ...bad,
     detail: () => 'The request could not be read as HTTP/1.1. Check the request line and the headers.',
   },
+  invalid_header_value: {
+    ...bad,
+    detail: (f: { readonly header: string; readonly expected: string }) =>
+      `request header has an invalid value: ${f.header} must be ${f.expected}.`,
+  },
   invalid_json: {
     ...bad,
     detail: (f: { readonly problem: string; readonly line: number; readonly column: number }) =>
       `failed to parse request: ${f.problem} at line ${f.line} column ${f.column}`,
+  },
+  invalid_options: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `The "options" of the event cannot be read: ${f.problem}.`,
   },
   invalid_parameter: {
     ...bad,
@@ -154,6 +221,10 @@ export const errors = {
       'transient error, please retry: the event log could not be written. Nothing was acknowledged; send it again after Retry-After. ' +
       'The operator finds the reason in the server’s log.',
   },
+  malformed_event_properties: {
+    ...bad,
+    detail: () => 'The "properties" of the event are no object. Send an object, or leave them out.',
+  },
   method_not_allowed: {
     status: 405,
     type: 'validation_error',
@@ -165,6 +236,11 @@ export const errors = {
   missing_api_key: {
     ...unauthorized,
     detail: () => 'event submitted without an api_key. Put the project API key (phc_…) into "api_key".',
+  },
+  missing_authorization: {
+    ...unauthorized,
+    detail: () =>
+      'request has no Authorization header. Send "Authorization: Bearer <project API key>" (phc_…); "hedgerow keys list" shows it.',
   },
   missing_bearer: {
     ...unauthorized,
@@ -183,6 +259,11 @@ export const errors = {
       'failed to hydrate events from request: non-engage request missing event name attribute. Send {"api_key", "event", ' +
       '"distinct_id"}, an array of events, or {"api_key", "batch": […]}.',
   },
+  missing_event_uuid: {
+    ...bad,
+    detail: (f: { readonly index: number }) =>
+      `event uuid is missing (batch.${f.index}). Nothing was stored; send a UUID with every event.`,
+  },
   missing_payload: {
     ...bad,
     detail: () => 'request missing data payload. Send the event as the body, or as "data" in the query of a GET.',
@@ -192,6 +273,10 @@ export const errors = {
     detail: () =>
       'This project API key is of kind "server": a POST with it needs "Authorization: Bearer <personal API key>" (phx_…) with ' +
       'scope capture. For an SDK or a browser use the project’s public key instead; "hedgerow keys list" shows it.',
+  },
+  missing_required_headers: {
+    ...bad,
+    detail: (f: { readonly names: string }) => `request is missing required headers: ${f.names}`,
   },
   missing_scope: {
     ...forbidden,
@@ -234,6 +319,14 @@ export const errors = {
     detail: () =>
       'Another event of this request was refused, and "strict=1" asks for all or nothing. Mend that one and send all again.',
   },
+  request_decoding_error: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `Failed to decode request body. ${f.problem}`,
+  },
+  request_parsing_error: {
+    ...bad,
+    detail: (f: { readonly problem: string }) => `Failed to parse request body. ${f.problem}`,
+  },
   revoked_api_key: {
     ...unauthorized,
     detail: () => 'This project API key was revoked. "hedgerow keys list" shows those that are valid.',
@@ -264,6 +357,19 @@ export const errors = {
   unknown_project: {
     ...missing,
     detail: () => 'There is no project with this id that this key may read. GET /api/projects/ lists them.',
+  },
+  unsupported_content_type: {
+    ...unsupported,
+    detail: () => 'content type is not supported: the body must be JSON. Send "Content-Type: application/json".',
+  },
+  unsupported_encoding: {
+    ...unsupported,
+    detail: () =>
+      'content encoding is not supported. Send one of gzip, deflate, br and zstd, or no Content-Encoding for plain JSON.',
+  },
+  unsupported_media_type: {
+    ...unsupported,
+    detail: (f: { readonly problem: string }) => `unsupported content: ${f.problem}`,
   },
   wrong_project: {
     ...forbidden,

@@ -127,12 +127,29 @@ describe('a value', () => {
     ['trusted-proxies', '10.0.0.0/8, ::1', ({ config }) => config.trustedProxies, ['10.0.0.0/8', '::1']],
     ['max-queue-bytes', '1048576', ({ config }) => config.maxQueueBytes, MIB],
     ['log-url', 'segments:', ({ config }) => config.logUrl, 'segments:'],
+    ['ingest-path', '/ingest', ({ config }) => config.ingestPath, '/ingest'],
+    ['ingest-path', '/a/b-c_d.e~1/', ({ config }) => config.ingestPath, '/a/b-c_d.e~1'],
   ];
   for (const [flag, text, read, value] of good) {
     it(`${text} of --${flag} is taken`, () => expect(read(loaded({ flags: { [flag]: text } }))).toEqual(value));
   }
 
+  const noIngestPath =
+    'expected a path such as /ingest: it begins with a slash, holds letters, digits and - . _ ~ between slashes, ' +
+    'and no .. or empty part';
   const bad: readonly [flag: string, text: string, problem: string][] = [
+    ['ingest-path', '', noIngestPath],
+    ['ingest-path', '/', noIngestPath],
+    ['ingest-path', 'ingest', noIngestPath],
+    ['ingest-path', '/a//b', noIngestPath],
+    ['ingest-path', '/a//', noIngestPath],
+    ['ingest-path', '/a/../b', noIngestPath],
+    ['ingest-path', '/./a', noIngestPath],
+    ['ingest-path', '/a?b', noIngestPath],
+    ['ingest-path', '/a%2fb', noIngestPath],
+    ['ingest-path', '/api', "/api is a path of Hedgerow's own; choose one that begins otherwise, such as /ingest"],
+    ['ingest-path', '/i', "/i is a path of Hedgerow's own; choose one that begins otherwise, such as /ingest"],
+    ['ingest-path', '/API/x/', "/api is a path of Hedgerow's own; choose one that begins otherwise, such as /ingest"],
     ['port', '65536', 'expected a whole number from 0 to 65535'],
     ['port', '-1', 'expected a whole number from 0 to 65535'],
     ['port', '', 'expected a whole number from 0 to 65535'],
@@ -188,7 +205,7 @@ describe('what is wrong', () => {
   it('is told all at once, with place, reason and nearest name', () => {
     const file = 'log-uri: "segments:"\nmax-queue-bytes: 64MB\nport:\nsegment-bytes: {a: 1}\nrole: [capture, loader]\n';
     const problems = problemsOf({
-      flags: { prot: '1', 'query-seconds': '0', 'ingest-path': '/x' },
+      flags: { prot: '1', 'query-seconds': '0', 'bogus-path': '/x' },
       env: { HEDGEROW_HOTS: 'secret', HEDGEROW_LOG_LEVEL: 'loud' },
       file,
     });
@@ -200,7 +217,7 @@ describe('what is wrong', () => {
       'hedgerow.yaml: segment-bytes: expected a text, a number or a list of them',
       'hedgerow.yaml: unknown key log-uri; the nearest valid name is log-url',
       'unknown environment variable HEDGEROW_HOTS; the nearest valid name is HEDGEROW_HOST',
-      expect.stringMatching(/^unknown flag --ingest-path; the nearest valid name is --[a-z-]+$/) as string,
+      expect.stringMatching(/^unknown flag --bogus-path; the nearest valid name is --[a-z-]+$/) as string,
       'unknown flag --prot; the nearest valid name is --port',
     ]);
   });

@@ -111,6 +111,29 @@ export function engineUrl<const T extends string>(embedded: T, others: readonly 
   });
 }
 
+/** First parts of our own paths: below one of them a prefix would hide, or be hidden by, what is served there. */
+export const reservedFirstSegments = [
+  '_liveness', '_readiness', 'api', 'array', 'batch', 'capture', 'decide', 'e', 'engage', 'flags', 'i', 'metrics', 's', 'static',
+  'test', 'track',
+] as const; // prettier-ignore
+
+const MAX_INGEST_PATH_CHARACTERS = 200;
+const INGEST_PATH =
+  'a path such as /ingest: it begins with a slash, holds letters, digits and - . _ ~ between slashes, and no .. or empty part';
+
+/** Reads into a path without its last slash. */
+export const ingestPath: SettingKind<string | undefined> = kind<string | undefined>(INGEST_PATH, (text) => {
+  const path = text.endsWith('/') ? text.slice(0, -1) : text;
+  if (path.length > MAX_INGEST_PATH_CHARACTERS || !/^(?:\/[A-Za-z0-9._~-]+)+$/.test(path)) return expected(INGEST_PATH);
+  const [, first = '', ...others] = path.split('/');
+  if ([first, ...others].some((part) => part === '.' || part === '..')) return expected(INGEST_PATH);
+  const reserved = reservedFirstSegments.find((segment) => segment === first.toLowerCase());
+  if (reserved !== undefined) {
+    return { problem: `/${reserved} is a path of Hedgerow's own; choose one that begins otherwise, such as /ingest` };
+  }
+  return { value: path };
+});
+
 const PROJECT_KEY = 'a project key: 1 to 64 ASCII characters that do not begin with phx_';
 
 export const projectApiKey: SettingKind<string | undefined> = kind<string | undefined>(PROJECT_KEY, (text) => {

@@ -8,6 +8,7 @@ import type { SettingKind } from './setting-kinds.ts';
 import {
   durationMs,
   engineUrl,
+  ingestPath,
   oneOf,
   personalApiKey,
   plainText,
@@ -91,6 +92,18 @@ export const settings = {
     'info',
     'The least important log lines that are written.',
   ),
+  ingestPath: {
+    flag: 'ingest-path',
+    fileKey: 'ingest-path',
+    env: 'HEDGEROW_INGEST_PATH',
+    kind: ingestPath,
+    defaultText: undefined,
+    isSecret: false,
+    help:
+      'A path, such as `/ingest`, below which capture, config and static files are served a second time, so that one line ' +
+      'of a reverse proxy makes them first-party. The reading API, metrics and health are not served below it. See ' +
+      'docs/reverse-proxy.md.',
+  },
   trustedProxies: setting(
     'trusted-proxies',
     proxies,

@@ -1,12 +1,22 @@
 /** Turns faults and bodies into HTTP answers: status line, headers, bytes. The only place that does. */
 import type { ServerResponse } from 'node:http';
 import { errors, type Fault } from '../errors.ts';
+import { errorEnvelope } from '../wire/v1/error-envelope.ts';
+import { isHeaderText, rfc2822 } from '../wire/v1/response-headers.ts';
 
 export interface AnswerContext {
   readonly requestId: string;
   readonly origin: string | undefined;
   /** The connection ends behind this answer. */
   readonly mustClose: boolean;
+  /** Set on the routes of protocol V1, which words its faults in its own way and says more in its headers. */
+  readonly v1: V1AnswerContext | undefined;
+}
+
+export interface V1AnswerContext {
+  readonly receivedAtMs: number;
+  /** `PostHog-Request-Id` as it was sent. */
+  readonly givenRequestId: string | undefined;
 }
 
 const JSON_TYPE = 'application/json';
@@ -28,17 +38,39 @@ function headersOf(context: AnswerContext, contentType: string, contentLength: n
   ]; // prettier-ignore
   if (context.origin !== undefined) headers.push('Access-Control-Allow-Origin', context.origin);
   if (context.mustClose) headers.push('Connection', 'close');
+  if (context.v1 !== undefined) pushV1Headers(headers, context.v1);
   return headers;
+}
+
+/** protocol.md 8.5 */
+function pushV1Headers(headers: string[], { receivedAtMs, givenRequestId }: V1AnswerContext): void {
+  headers.push('Date', rfc2822(receivedAtMs));
+  if (givenRequestId !== undefined && isHeaderText(givenRequestId)) headers.push('PostHog-Request-Id', givenRequestId);
+}
+
+function faultBody(context: AnswerContext, refusal: Fault): Buffer {
+  if (context.v1 !== undefined) return errorEnvelope(refusal);
+  const { type } = errors[refusal.code];
+  return Buffer.from(JSON.stringify({ type, code: refusal.code, detail: refusal.detail, attr: refusal.attr }));
 }
 
 export function writeBody(
   response: ServerResponse,
   context: AnswerContext,
   answer: { readonly status: number; readonly body: Buffer | string; readonly contentType?: string },
+  /** Names and values, in turn, beside those of every answer. */
+  more: readonly string[] = [],
 ): void {
   const length = typeof answer.body === 'string' ? Buffer.byteLength(answer.body) : answer.body.length;
-  response.writeHead(answer.status, headersOf(context, answer.contentType ?? JSON_TYPE, length));
+  const headers = headersOf(context, answer.contentType ?? JSON_TYPE, length);
+  response.writeHead(answer.status, more.length === 0 ? headers : [...headers, ...more]);
   response.end(answer.body);
+}
+
+/** 304: the client's copy is good. It says nothing of type and length, which are those of the copy. */
+export function writeNotModified(response: ServerResponse, context: AnswerContext, more: readonly string[]): void {
+  response.writeHead(304, [...headersOf(context, JSON_TYPE, 0).slice(4), ...more]);
+  response.end();
 }
 
 export function writeNoContent(response: ServerResponse, context: AnswerContext): void {
@@ -53,7 +85,8 @@ export function writePreflight(
   requestedHeaders: string | undefined,
 ): void {
   const headers = headersOf(context, JSON_TYPE, 0).slice(2);
-  headers.push('Access-Control-Allow-Methods', 'GET,POST,OPTIONS', 'Access-Control-Max-Age', PREFLIGHT_SECONDS);
+  const methods = context.v1 === undefined ? 'GET,POST,OPTIONS' : 'POST,OPTIONS';
+  headers.push('Access-Control-Allow-Methods', methods, 'Access-Control-Max-Age', PREFLIGHT_SECONDS);
   if (requestedHeaders !== undefined) headers.push('Access-Control-Allow-Headers', requestedHeaders);
   response.writeHead(200, headers);
   response.end();
@@ -66,9 +99,7 @@ export function writeFault(
   allow: string | undefined,
 ): void {
   const entry = errors[refusal.code];
-  const body = Buffer.from(
-    JSON.stringify({ type: entry.type, code: refusal.code, detail: refusal.detail, attr: refusal.attr }),
-  );
+  const body = faultBody(context, refusal);
   const headers = headersOf(context, JSON_TYPE, body.length);
   if (entry.retry === 'later') headers.push('Retry-After', RETRY_AFTER_SECONDS);
   if (allow !== undefined) headers.push('Allow', allow);

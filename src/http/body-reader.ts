@@ -17,16 +17,30 @@ export interface BodyLimits {
   readonly maxTotalBytes: number;
 }
 
+export interface OwnBodyLimits {
+  readonly maxBodyBytes: number;
+  /** False: the bytes are counted and let go; the body is given as empty. */
+  readonly isKept: boolean;
+}
+
+export type DrainEnd = 'complete' | 'budget' | 'deadline';
+
 /** A fault with `mustClose` leaves bytes of the request unread: the connection cannot be used again. */
 export type BodyResult =
   | { readonly kind: 'body'; readonly bytes: Buffer }
-  | { readonly kind: 'refused'; readonly fault: Fault; readonly mustClose: boolean }
+  | {
+      readonly kind: 'refused';
+      readonly fault: Fault;
+      readonly mustClose: boolean;
+      /** How reading off a body that is too large ended. */
+      readonly drain?: DrainEnd;
+    }
   | { readonly kind: 'aborted' };
 
 type OnBody = (result: BodyResult) => void;
 
 const SWEEP_MS = 500;
-const DRAIN_MS = 5_000;
+export const DRAIN_MS = 5_000;
 const EMPTY = Buffer.alloc(0);
 
 export class BodyReader {
@@ -46,10 +60,14 @@ export class BodyReader {
     this.#sweep.unref();
   }
 
-  /** @param onBody called exactly once */
-  read(request: IncomingMessage, onBody: OnBody): void {
+  /**
+   * @param onBody called exactly once
+   * @param own of this route alone; left out, the body is kept and may be as large as `limits` say
+   */
+  read(request: IncomingMessage, onBody: OnBody, own?: OwnBodyLimits): void {
     const read = new BodyRead(request, {
-      limits: this.#limits,
+      limits: own === undefined ? this.#limits : { ...this.#limits, maxBodyBytes: own.maxBodyBytes },
+      isKept: own?.isKept ?? true,
       clock: this.#clock,
       held: this.#held,
       onBody: (result) => {
@@ -71,6 +89,7 @@ class BodyRead {
   readonly #limits: BodyLimits;
   readonly #clock: Clock;
   readonly #onBody: OnBody;
+  readonly #isKept: boolean;
   /** What all reads hold together. */
   readonly #held: { bytes: number };
   #first: Buffer | undefined;
@@ -85,6 +104,7 @@ class BodyRead {
     request: IncomingMessage,
     options: {
       readonly limits: BodyLimits;
+      readonly isKept: boolean;
       readonly clock: Clock;
       readonly held: { bytes: number };
       readonly onBody: OnBody;
@@ -92,6 +112,7 @@ class BodyRead {
   ) {
     this.#request = request;
     this.#limits = options.limits;
+    this.#isKept = options.isKept;
     this.#clock = options.clock;
     this.#onBody = options.onBody;
     this.#held = options.held;
@@ -118,7 +139,7 @@ class BodyRead {
 
   sweep(nowMs: number): void {
     if (this.#drainsSinceMs >= 0) {
-      if (nowMs - this.#drainsSinceMs >= DRAIN_MS) this.#refuse(this.#tooLarge(), true);
+      if (nowMs - this.#drainsSinceMs >= DRAIN_MS) this.#refuseTooLarge('deadline');
     } else if (nowMs - this.#lastByteAtMs >= this.#limits.stallTimeoutMs) {
       this.#refuse(fault('body_timeout', { timeoutMs: this.#limits.stallTimeoutMs }), true);
     }
@@ -130,9 +151,10 @@ class BodyRead {
     this.#lastByteAtMs = this.#clock.monotonicMs();
     if (this.#drainsSinceMs < 0 && this.#receivedBytes > this.#limits.maxBodyBytes) this.#startDrain();
     if (this.#drainsSinceMs >= 0) {
-      if (this.#receivedBytes > 2 * this.#limits.maxBodyBytes) this.#refuse(this.#tooLarge(), true);
+      if (this.#receivedBytes > 2 * this.#limits.maxBodyBytes) this.#refuseTooLarge('budget');
       return;
     }
+    if (!this.#isKept) return;
     this.#heldBytes += chunk.length;
     this.#held.bytes += chunk.length;
     if (this.#held.bytes > this.#limits.maxTotalBytes) {
@@ -153,7 +175,7 @@ class BodyRead {
 
   #end(): void {
     if (this.#drainsSinceMs >= 0) {
-      this.#refuse(this.#tooLarge(), false);
+      this.#refuseTooLarge('complete');
       return;
     }
     const bytes = this.#more === undefined ? (this.#first ?? EMPTY) : Buffer.concat(this.#more, this.#receivedBytes);
@@ -165,8 +187,11 @@ class BodyRead {
     this.#heldBytes = 0;
   }
 
-  #tooLarge(): Fault {
-    return fault('payload_too_large', { problem: `Request body exceeds limit of ${this.#limits.maxBodyBytes} bytes` });
+  #refuseTooLarge(drain: DrainEnd): void {
+    const refusal = fault('payload_too_large', {
+      problem: `Request body exceeds limit of ${this.#limits.maxBodyBytes} bytes`,
+    });
+    this.#finish({ kind: 'refused', fault: refusal, mustClose: drain !== 'complete', drain });
   }
 
   #refuse(refusal: Fault, mustClose: boolean): void {

@@ -1,0 +1,91 @@
+import type { Capture, CaptureAnswer, CaptureRequest } from '../capture/capture.ts';
+import { type Fault, fault } from '../errors.ts';
+import { parseQuery, type QueryParameters } from '../wire/v0/query-parameters.ts';
+import type { BodyResult } from './body-reader.ts';
+import type { Exchange } from './exchange.ts';
+
+const METHODS = 'GET, HEAD, POST, OPTIONS';
+
+/** Protocol v0 (protocol.md 1-5): may the event be kept now, before the body is read; query string; body; capture. */
+export function serveCapture(exchange: Exchange, target: { readonly path: string; readonly query: string }): void {
+  const { capture } = exchange.parts;
+  const { method } = exchange.request;
+  if (capture === undefined) {
+    exchange.skipBody();
+    exchange.refuse(fault('not_found'));
+    return;
+  }
+  if (method !== 'POST' && method !== 'GET' && method !== 'HEAD') {
+    exchange.refuseMethod(METHODS);
+    return;
+  }
+  const parameters = parseQuery(target.query);
+  if (parameters.kind === 'fault') {
+    exchange.skipBody();
+    exchange.refuse(parameters);
+    return;
+  }
+  const readiness = capture.readiness();
+  if (readiness.kind === 'refused') {
+    // The body stays unread: a client that is refused early must not fill our memory first.
+    exchange.closeAfterAnswer();
+    exchange.refuse(fault(readiness.code));
+    exchange.skipBody();
+    return;
+  }
+  const { path } = target;
+  exchange.bodies.read(exchange.request, (result) => {
+    captureBody(exchange, capture, { path, parameters, result });
+  });
+}
+
+function captureBody(
+  exchange: Exchange,
+  capture: Capture,
+  read: { readonly path: string; readonly parameters: QueryParameters; readonly result: BodyResult },
+): void {
+  const bytes = exchange.bodyOf(read.result);
+  if (bytes === undefined) return;
+  const { headers, method } = exchange.request;
+  exchange.parts.metrics.bodyBytes.observe(bytes.length);
+  const request: CaptureRequest = {
+    method: method === 'POST' ? 'POST' : 'GET',
+    path: read.path,
+    parameters: read.parameters,
+    contentType: headers['content-type'],
+    contentEncoding: headers['content-encoding'],
+    authorization: headers.authorization,
+    personalApiKeyHeader: exchange.header('x-personal-api-key'),
+    body: bytes,
+    receivedAtMs: exchange.receivedAtMs,
+    requestId: exchange.requestId,
+    ip: exchange.clientIp(),
+  };
+  try {
+    const answer = capture.handle(request);
+    if (!(answer instanceof Promise)) {
+      answerWith(exchange, answer);
+      return;
+    }
+    answer.then(
+      (later) => {
+        answerWith(exchange, later);
+      },
+      (error: unknown) => {
+        exchange.fail(error);
+      },
+    );
+  } catch (error) {
+    exchange.fail(error);
+  }
+}
+
+function answerWith(exchange: Exchange, answer: CaptureAnswer | Fault): void {
+  if (answer.kind === 'fault') {
+    exchange.refuse(answer);
+  } else if (answer.body === undefined) {
+    exchange.answerNothing();
+  } else {
+    exchange.answer(200, answer.body);
+  }
+}

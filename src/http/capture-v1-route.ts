@@ -1,0 +1,67 @@
+import type { CaptureV1, V1Sender } from '../capture/capture-v1.ts';
+import { fault } from '../errors.ts';
+import type { BodyResult } from './body-reader.ts';
+import type { Exchange } from './exchange.ts';
+
+/** Protocol V1 (protocol.md 8): who sends it and how; may events be kept now; then the body, and capture. */
+export function serveCaptureV1(exchange: Exchange): void {
+  const { captureV1 } = exchange.parts;
+  const { method, headers } = exchange.request;
+  if (captureV1 === undefined) {
+    exchange.skipBody();
+    exchange.refuse(fault('not_found'));
+    return;
+  }
+  if (method !== 'POST') {
+    exchange.refuseMethod('POST, OPTIONS');
+    return;
+  }
+  const sender = captureV1.admit(headers);
+  if (sender.kind === 'fault') {
+    exchange.skipBody();
+    exchange.refuse(sender);
+    return;
+  }
+  const readiness = captureV1.readiness();
+  if (readiness.kind === 'refused') {
+    // The body stays unread: a client that is refused early must not fill our memory first.
+    exchange.closeAfterAnswer();
+    exchange.refuse(fault(readiness.code));
+    exchange.skipBody();
+    return;
+  }
+  exchange.bodies.read(
+    exchange.request,
+    (result) => {
+      captureBody(exchange, captureV1, { sender, result });
+    },
+    { maxBodyBytes: captureV1.maxBodyBytes, isKept: true },
+  );
+}
+
+function captureBody(
+  exchange: Exchange,
+  captureV1: CaptureV1,
+  read: { readonly sender: V1Sender; readonly result: BodyResult },
+): void {
+  const body = exchange.bodyOf(read.result);
+  if (body === undefined) return;
+  exchange.parts.metrics.bodyBytes.observe(body.length);
+  captureV1
+    .handle({
+      sender: read.sender,
+      body,
+      receivedAtMs: exchange.receivedAtMs,
+      requestId: exchange.requestId,
+      ip: exchange.clientIp(),
+    })
+    .then(
+      (answer) => {
+        if (Buffer.isBuffer(answer)) exchange.answer(200, answer);
+        else exchange.refuse(answer);
+      },
+      (error: unknown) => {
+        exchange.fail(error);
+      },
+    );
+}

@@ -1,0 +1,225 @@
+/**
+ * One request and its answer: what every route has of it, and every way to answer.
+ *
+ * Order    a route answers exactly once; whoever answers without reading the body says `skipBody` first, so that the
+ *          connection can be used again.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Capture } from '../capture/capture.ts';
+import type { CaptureV1 } from '../capture/capture-v1.ts';
+import { type Fault, fault } from '../errors.ts';
+import type { Clock } from '../event/clock.ts';
+import type { IdSource } from '../event/id-source.ts';
+import type { EpochMs } from '../event/ids.ts';
+import { formatUuid, parseUuid } from '../event/uuid.ts';
+import { clientIp } from '../normalize/client-ip.ts';
+import type { ReadApi } from '../query/read-api.ts';
+import type { LogLines } from '../telemetry/log-lines.ts';
+import type { LabelledCounter } from '../telemetry/instruments.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import {
+  type AnswerContext,
+  writeBody,
+  writeFault,
+  writeNoContent,
+  writeNotModified,
+  writePreflight,
+} from './answer-writer.ts';
+import type { BodyLimits, BodyReader, BodyResult, DrainEnd } from './body-reader.ts';
+import type { SideAnswers } from './side-answers.ts';
+
+export interface ServerParts {
+  /** Undefined: this process has not the role. */
+  readonly capture: Capture | undefined;
+  readonly captureV1: CaptureV1 | undefined;
+  readonly reads: ReadApi | undefined;
+  readonly metrics: Metrics;
+  readonly log: LogLines;
+  readonly clock: Clock;
+  readonly ids: IdSource;
+  readonly limits: BodyLimits;
+  readonly sides: SideAnswers;
+  /** Below it capture and what belongs to it are served too; undefined: nowhere else. */
+  readonly ingestPath: string | undefined;
+  /** May the client behind this address say whom it forwards for? */
+  readonly isTrustedProxy: (address: string | undefined) => boolean;
+}
+
+/** Shared with every exchange, which looks at it when it answers. */
+export interface ServerState {
+  phase: 'starting' | 'serving' | 'draining';
+}
+
+export class Exchange {
+  readonly parts: ServerParts;
+  readonly bodies: BodyReader;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly receivedAtMs: EpochMs;
+  /** 16 bytes. */
+  readonly requestId: Uint8Array;
+  readonly #startedMs: number;
+  #state: ServerState = { phase: 'serving' };
+  #mustClose = false;
+  #speaksV1 = false;
+  #label = 'other';
+  #refusals: LabelledCounter | undefined;
+
+  // One object a request: its four parts are what a request is.
+  constructor(parts: ServerParts, bodies: BodyReader, request: IncomingMessage, response: ServerResponse) {
+    this.parts = parts;
+    this.bodies = bodies;
+    this.request = request;
+    this.response = response;
+    this.receivedAtMs = parts.clock.nowMs();
+    this.#startedMs = parts.clock.monotonicMs();
+    this.requestId = this.#chooseRequestId();
+    parts.metrics.http.began();
+  }
+
+  /** Called first. */
+  start(state: ServerState): void {
+    this.#state = state;
+  }
+
+  get phase(): ServerState['phase'] {
+    return this.#state.phase;
+  }
+
+  /**
+   * As what this request is counted.
+   *
+   * @param label the route as /metrics names it: one of a closed set, never what the client sent
+   * @param refusals counts by code, should it be refused
+   */
+  countAs(label: string, refusals?: LabelledCounter): void {
+    this.#label = label;
+    this.#refusals = refusals;
+  }
+
+  /** From now on answers are those of protocol V1. */
+  speakV1(): void {
+    this.#speaksV1 = true;
+  }
+
+  /** The connection ends behind the answer. */
+  closeAfterAnswer(): void {
+    this.#mustClose = true;
+  }
+
+  skipBody(): void {
+    this.request.resume();
+  }
+
+  header(name: string): string | undefined {
+    return single(this.request.headers[name]);
+  }
+
+  /** The headers count only when the socket's other end is trusted to set them. */
+  clientIp(): string {
+    const { remoteAddress } = this.request.socket;
+    const isTrusted = this.parts.isTrustedProxy(remoteAddress);
+    return clientIp(isTrusted ? this.request.headers : {}, remoteAddress);
+  }
+
+  /** Undefined: the request is answered already, or nobody waits. */
+  bodyOf(result: BodyResult): Buffer | undefined {
+    switch (result.kind) {
+      case 'body':
+        return result.bytes;
+      case 'refused':
+        this.#mustClose = result.mustClose;
+        if (result.drain !== undefined) this.#countTooLarge(result.drain);
+        this.refuse(result.fault);
+        return undefined;
+      case 'aborted':
+        this.parts.metrics.http.abandoned();
+        return undefined;
+    }
+  }
+
+  answer(status: number, body: Buffer | string, contentType?: string): void {
+    writeBody(
+      this.response,
+      this.#context(),
+      contentType === undefined ? { status, body } : { status, body, contentType },
+    );
+    this.#count(status);
+  }
+
+  /** @param headers names and values, in turn */
+  answerWithHeaders(
+    answer: { readonly status: 200 | 304; readonly body: Buffer | string; readonly contentType: string },
+    headers: readonly string[],
+  ): void {
+    if (answer.status === 304) writeNotModified(this.response, this.#context(), headers);
+    else writeBody(this.response, this.#context(), answer, headers);
+    this.#count(answer.status);
+  }
+
+  answerNothing(): void {
+    writeNoContent(this.response, this.#context());
+    this.#count(204);
+  }
+
+  answerPreflight(): void {
+    this.skipBody();
+    writePreflight(this.response, this.#context(), this.request.headers['access-control-request-headers']);
+    this.#count(200);
+  }
+
+  refuse(refusal: Fault, allow?: string): void {
+    writeFault(this.response, this.#context(), refusal, allow);
+    this.#refusals?.add(refusal.code);
+    this.#count(this.response.statusCode);
+  }
+
+  /** @param allowed as the header `Allow` has it */
+  refuseMethod(allowed: string): void {
+    this.skipBody();
+    this.refuse(fault('method_not_allowed', { method: this.request.method ?? '', allowed }), allowed);
+  }
+
+  fail(error: unknown): void {
+    this.parts.log.error({ requestId: formatUuid(this.requestId), err: error }, 'a request failed inside');
+    if (!this.response.headersSent) this.refuse(fault('internal_error'));
+  }
+
+  #context(): AnswerContext {
+    return {
+      requestId: formatUuid(this.requestId),
+      origin: this.request.headers.origin,
+      mustClose: this.#mustClose || this.#state.phase === 'draining',
+      v1: this.#speaksV1
+        ? { receivedAtMs: this.receivedAtMs, givenRequestId: this.header('posthog-request-id') }
+        : undefined,
+    };
+  }
+
+  #chooseRequestId(): Uint8Array {
+    const { headers } = this.request;
+    for (const given of [headers['x-request-id'], headers['posthog-request-id']]) {
+      const parsed = given === undefined ? undefined : parseUuid(single(given) ?? '');
+      if (parsed !== undefined) return parsed;
+    }
+    const made = new Uint8Array(16);
+    this.parts.ids.writeUuidV7(this.receivedAtMs, made, 0);
+    return made;
+  }
+
+  #countTooLarge(drain: DrainEnd): void {
+    const { metrics } = this.parts;
+    metrics.payloadTooLarge.add('none');
+    metrics.bodyDrains.addPair([drain === 'complete' ? 'drained' : 'abandoned', drain]);
+  }
+
+  #count(status: number): void {
+    const { metrics, clock } = this.parts;
+    const seconds = (clock.monotonicMs() - this.#startedMs) / 1000;
+    metrics.http.answered({ route: this.#label, method: this.request.method, status, seconds });
+  }
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : value?.[0];
+}

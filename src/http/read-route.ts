@@ -1,0 +1,40 @@
+import { fault } from '../errors.ts';
+import type { Exchange } from './exchange.ts';
+
+/** The reading API (interface.md 3); a client that goes away stops its query. */
+export function serveRead(exchange: Exchange, target: { readonly path: string; readonly query: string }): void {
+  const { reads } = exchange.parts;
+  if (reads === undefined) {
+    exchange.skipBody();
+    exchange.refuse(fault('not_found'));
+    return;
+  }
+  exchange.bodies.read(exchange.request, (result) => {
+    const bytes = exchange.bodyOf(result);
+    if (bytes === undefined) return;
+    const aborter = new AbortController();
+    exchange.response.on('close', () => {
+      aborter.abort();
+    });
+    const { host, authorization } = exchange.request.headers;
+    reads
+      .handle({
+        method: exchange.request.method ?? 'GET',
+        path: target.path,
+        query: new URLSearchParams(target.query),
+        authorization,
+        body: bytes,
+        signal: aborter.signal,
+        origin: host === undefined ? undefined : `http://${host}`,
+      })
+      .then(
+        (answer) => {
+          if (answer.kind === 'fault') exchange.refuse(answer);
+          else exchange.answer(answer.status, answer.body, answer.headers['Content-Type']);
+        },
+        (error: unknown) => {
+          exchange.fail(error);
+        },
+      );
+  });
+}
