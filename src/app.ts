@@ -7,14 +7,18 @@
  *          and store closed; at most STOP_DEADLINE_MS. A second signal ends the process at once.
  */
 import { existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeyLookup } from './admission/key-lookup.ts';
 import { Capture } from './capture/capture.ts';
+import { CaptureV1, MAX_V1_BODY_BYTES, V1_INFLATED_LIMIT_BYTES } from './capture/capture-v1.ts';
 import type { Config } from './config/config.ts';
 import { systemClock } from './event/clock.ts';
 import { RandomIds } from './event/id-source.ts';
 import { HttpServer } from './http/server.ts';
+import { SideAnswers } from './http/side-answers.ts';
+import { StaticLibrary } from './http/static-library.ts';
 import { trustOf } from './http/trusted-proxies.ts';
 import { startLoader, type Loader } from './loader/loader.ts';
 import { metricStats } from './loader/metric-stats.ts';
@@ -30,6 +34,7 @@ import { seedFirstProject } from './registry/seed.ts';
 import { StartFailure } from './start-failure.ts';
 import { openChdbStore } from './store/chdb/chdb-store.ts';
 import type { Store } from './store/store.ts';
+import { cachedReading } from './telemetry/cached-reading.ts';
 import { openLogLines, type LogLines } from './telemetry/log-lines.ts';
 import { Metrics } from './telemetry/metrics.ts';
 
@@ -45,7 +50,10 @@ export interface RunningApp {
 const STOP_DEADLINE_MS = 9_000;
 const LOCAL_KEY_BYTES = 32;
 /** Bodies that are being read, over all connections. */
-const MAX_READING_BYTES = 256 << 20;
+export const MAX_READING_BYTES = 256 << 20;
+
+/** However often somebody asks for /metrics. */
+const DISK_READING_MS = 1_000;
 
 /** What is open, in the order it was opened. */
 class OpenParts {
@@ -79,6 +87,7 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
   const metrics = new Metrics();
   const dataDir = resolve(config.dataDir);
   makeFolder(dataDir);
+  metrics.watch({ diskFreeBytes: cachedReading({ clock, maxAgeMs: DISK_READING_MS }, () => freeBytesOf(dataDir)) });
 
   const opened = await openLmdbRegistry({ dir: join(dataDir, 'registry'), clock, ids });
   parts.add(() => opened.close());
@@ -104,8 +113,10 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
 
   let loader: Loader | undefined;
   if (config.roles.has('loader') && reader !== undefined && store !== undefined) {
-    loader = startLoader({ reader, store, clock, stats: metricStats(metrics, log) });
-    parts.add(() => loader?.stop());
+    const running = startLoader({ reader, store, clock, stats: metricStats(metrics, log) });
+    loader = running;
+    parts.add(() => running.stop());
+    metrics.watch({ loaderLag: () => running.lag() });
   }
 
   // A reader of its own: the loader holds on to what it read while it waits for the store.
@@ -128,7 +139,8 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
       : undefined;
 
   const server = new HttpServer({
-    capture,
+    capture: capture?.v0,
+    captureV1: capture?.v1,
     reads,
     metrics,
     log,
@@ -139,6 +151,8 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
       stallTimeoutMs: config.bodyTimeoutMs,
       maxTotalBytes: Math.max(MAX_READING_BYTES, 2 * config.maxBodyBytes),
     },
+    sides: new SideAnswers(StaticLibrary.open()),
+    ingestPath: config.ingestPath,
     isTrustedProxy: trustOf(config.trustedProxies),
   });
   const port = await server.listen(config.port, config.host);
@@ -178,7 +192,7 @@ async function openCapture(needs: {
   readonly metrics: Metrics;
   readonly parts: OpenParts;
   readonly onDurable: () => void;
-}): Promise<Capture> {
+}): Promise<{ readonly v0: Capture; readonly v1: CaptureV1 }> {
   const { config, log, metrics, parts } = needs;
   const ids = new RandomIds();
   const writer = await SegmentLogWriter.open({
@@ -188,23 +202,34 @@ async function openCapture(needs: {
     segmentBytes: config.segmentBytes,
     maxQueueBytes: config.maxQueueBytes,
     onDurable: needs.onDurable,
+    onGroup: (group) => {
+      metrics.logGroupFrames.observe(group.frames);
+      metrics.logGroupBytes.observe(group.bytes);
+      metrics.logWriteSeconds.observe(group.writeMs / 1000);
+    },
     onFault: (fault) => {
+      metrics.logFaults.addPair([fault.during, fault.code]);
       log.error({ during: fault.during, code: fault.code, err: fault.cause }, 'the event log could not be written');
     },
   });
   parts.add(() => writer.close());
-  return new Capture({
-    log: writer,
-    keys: needs.registry,
-    ids,
-    clock: systemClock,
-    metrics,
-    limits: {
-      maxEventBytes: config.maxEventBytes,
-      maxAiEventBytes: config.maxAiEventBytes,
-      maxInflatedBytes: config.maxInflatedBytes,
-    },
+  metrics.watch({
+    queue: () => ({ bytes: writer.queuedBytes, limitBytes: writer.maxQueueBytes, oldestMs: writer.oldestWaitMs() }),
   });
+  const shared = { log: writer, keys: needs.registry, ids, clock: systemClock, metrics };
+  const { maxEventBytes, maxAiEventBytes, maxInflatedBytes } = config;
+  return {
+    v0: new Capture({ ...shared, limits: { maxEventBytes, maxAiEventBytes, maxInflatedBytes } }),
+    v1: new CaptureV1({
+      ...shared,
+      limits: {
+        maxEventBytes,
+        maxAiEventBytes,
+        maxBodyBytes: Math.min(MAX_V1_BODY_BYTES, config.maxBodyBytes),
+        inflatedLimitBytes: Math.min(V1_INFLATED_LIMIT_BYTES, maxInflatedBytes),
+      },
+    }),
+  };
 }
 
 interface Running {
@@ -269,6 +294,12 @@ function resolvers<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
     resolve = settle;
   });
   return { promise, resolve };
+}
+
+/** What this user may still write there. */
+async function freeBytesOf(path: string): Promise<number> {
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize;
 }
 
 /** One level after the other: Node's own recursive way loops for ever where a parent refuses (`/proc/x`). */

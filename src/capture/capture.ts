@@ -10,8 +10,7 @@
  *          of protocol.md 5.2.
  */
 import { type AdmittedRequest, admitRequest, type RequestRefusal } from '../admission/admit-request.ts';
-import { EventAdmission, type EventLimits, readEventUuid } from '../admission/admit-event.ts';
-import type { AdmittedEvent } from '../admission/admitted-event.ts';
+import { EventAdmission, type EventLimits, eventName, readEventUuid } from '../admission/admit-event.ts';
 import type { KeyLookup } from '../admission/key-lookup.ts';
 import { detailOf, errors, type Fault, fault } from '../errors.ts';
 import type { Clock } from '../event/clock.ts';
@@ -20,19 +19,19 @@ import { asEpochMs, type EpochMs } from '../event/ids.ts';
 import type { Rejection } from '../event/outcome.ts';
 import { formatUuid } from '../event/uuid.ts';
 import type { AppendReadiness, LogWriter } from '../log/log.ts';
-import type { RequestFacts } from '../normalize/captured-event.ts';
+import type { CapturedEvent, RequestFacts } from '../normalize/captured-event.ts';
 import { Normalizer } from '../normalize/normalize.ts';
 import { parseTimestamp } from '../normalize/timestamp-text.ts';
 import { BatchEncoder } from '../record/batch-encoder.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Metrics, TimeSource } from '../telemetry/metrics.ts';
 import { attrOf, type NamedRejection, STORED_ANSWER, storedAnswer } from '../wire/v0/answer.ts';
 import { type DecodedDocument, DocumentDecoder } from '../wire/v0/document-decoder.ts';
-import { choosePayload, type PayloadSource, toText } from '../wire/v0/payload.ts';
+import { choosePayload, type Payload, type PayloadSource, toText } from '../wire/v0/payload.ts';
 import { findToken } from '../wire/v0/project-token.ts';
 import type { QueryParameters } from '../wire/v0/query-parameters.ts';
 import { isWord } from '../wire/json/json-text.ts';
-import type { RawEvent } from '../wire/raw-event.ts';
-import { inflateGzip } from './inflate.ts';
+import { eventFlags, type RawEvent } from '../wire/raw-event.ts';
+import { inflateGzip, LzStringInflater } from './inflate.ts';
 
 export interface CaptureRequest {
   readonly method: 'POST' | 'GET';
@@ -61,6 +60,9 @@ export interface CaptureLimits extends EventLimits {
 }
 
 const PERFORMANCE_EVENT = Buffer.from('$performance_event');
+const SPACE = 0x20;
+/** Without a zone it cannot be compared with our clock. */
+const SENT_AT_WITH_ZONE = /^[^T]{8,12}T.{4,40}(?:Z|[+-]\d{2}(?::?\d{2})?)$/i;
 const MIN_SENT_AT_MS = Date.parse('2021-01-01T00:00:00Z'); // protocol.md 3.7: earlier ones are seconds, not milliseconds
 
 interface Parts {
@@ -79,11 +81,13 @@ export class Capture {
   readonly #normalizer: Normalizer;
   readonly #encoder = new BatchEncoder();
   readonly #uuid = new Uint8Array(16);
+  readonly #lzStrings: LzStringInflater;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#admission = new EventAdmission(parts.limits);
     this.#normalizer = new Normalizer(parts.ids);
+    this.#lzStrings = new LzStringInflater(parts.limits.maxInflatedBytes);
   }
 
   /** Asked before a body is read. */
@@ -102,13 +106,27 @@ export class Capture {
     const payload = choosePayload(source);
     if (payload.kind === 'fault') return payload;
     if (payload.kind === 'plain') return this.#decoded(request, payload.bytes, false);
-    const inflated = inflateGzip(payload.bytes, this.#parts.limits.maxInflatedBytes);
-    if (inflated instanceof Promise) return inflated.then((bytes) => this.#inflated(request, bytes));
-    return this.#inflated(request, inflated);
+    const inflated =
+      payload.kind === 'gzip'
+        ? inflateGzip(payload.bytes, this.#parts.limits.maxInflatedBytes)
+        : this.#lzStrings.inflate(payload.bytes);
+    if (inflated instanceof Promise) return inflated.then((bytes) => this.#inflated(request, bytes, payload));
+    return this.#inflated(request, inflated, payload);
   }
 
-  #inflated(request: CaptureRequest, bytes: Buffer | Fault): CaptureAnswer | Fault | Promise<CaptureAnswer | Fault> {
-    return Buffer.isBuffer(bytes) ? this.#decoded(request, bytes, true) : bytes;
+  #inflated(
+    request: CaptureRequest,
+    bytes: Buffer | Fault,
+    payload: Payload,
+  ): CaptureAnswer | Fault | Promise<CaptureAnswer | Fault> {
+    const { metrics } = this.#parts;
+    if (!Buffer.isBuffer(bytes)) {
+      if (bytes.code === 'payload_too_large') metrics.payloadTooLarge.add(payload.kind);
+      return bytes;
+    }
+    const ratios = payload.kind === 'gzip' ? metrics.gzipRatio : metrics.lz64Ratio;
+    ratios.observe(bytes.length / payload.bytes.length);
+    return this.#decoded(request, bytes, true);
   }
 
   #decoded(
@@ -116,13 +134,26 @@ export class Capture {
     bytes: Buffer,
     wasCompressed: boolean,
   ): CaptureAnswer | Fault | Promise<CaptureAnswer | Fault> {
+    this.#parts.metrics.payloadBytes.observe(bytes.length);
     const text = toText(bytes, wasCompressed);
     if (!Buffer.isBuffer(text)) return text;
-    const isEngage = request.path === '/engage';
-    const document = this.#decoder.decode(text, { isEngage });
+    const document = this.#decoder.decode(text, { isEngage: request.path === '/engage' });
     if (document.kind === 'fault') return document;
+    try {
+      return this.#judged(request, document);
+    } finally {
+      this.#decoder.release(); // all that is kept is in the encoder's bytes, and those in the log's
+    }
+  }
+
+  #judged(request: CaptureRequest, document: DecodedDocument): CaptureAnswer | Fault | Promise<CaptureAnswer | Fault> {
     const events = withoutPerformanceEvents(document.events);
-    if (events.length === 0) return { kind: 'stored', body: STORED_ANSWER };
+    const dropped = document.events.length - events.length;
+    if (events.length === 0) {
+      this.#parts.metrics.eventsRejected.add('performance_event', dropped);
+      this.#parts.metrics.eventsReceived.add(dropped);
+      return { kind: 'stored', body: STORED_ANSWER };
+    }
     const finding = findToken(document, events);
     const who = admitRequest(this.#parts.keys, {
       projectKey: finding.token,
@@ -133,9 +164,8 @@ export class Capture {
       hasPayloadInQuery: request.parameters.data !== undefined,
     });
     if (who.kind === 'refused') return refusalFault(who);
-    const dropped = document.events.length - events.length;
-    if (dropped > 0) this.#parts.metrics.eventsRejected.inc({ code: 'performance_event' }, dropped);
-    this.#parts.metrics.eventsReceived.inc(document.events.length);
+    if (dropped > 0) this.#parts.metrics.eventsRejected.add('performance_event', dropped);
+    this.#parts.metrics.eventsReceived.add(document.events.length);
     return this.#admitted(request, document, events, who);
   }
 
@@ -154,60 +184,75 @@ export class Capture {
       isAuthenticated: who.authenticated,
       isHistorical: document.isHistorical,
     };
+    const { metrics } = this.#parts;
+    if (facts.sentAtMs !== undefined) {
+      metrics.clockSkewSeconds.observe(Math.abs(facts.receivedAtMs - facts.sentAtMs) / 1000);
+    }
     const isEngage = request.path === '/engage';
     const encoder = this.#encoder;
     encoder.reset();
     const rejected: NamedRejection[] = [];
-    const accepted: AdmittedEvent[] = [];
+    const refusedWithBatch: NamedRejection[] = [];
+    const isRefused = request.parameters.isStrict && events.some((raw) => this.#isRejected(raw, isEngage));
+    let accepted = 0;
     for (const raw of events) {
       const verdict = this.#admission.admit(raw, isEngage);
-      if (verdict.kind === 'rejected') rejected.push(this.#named(raw, verdict.rejection));
-      else accepted.push(verdict.event);
-    }
-    const first = rejected[0];
-    const refusesAll = first !== undefined && (accepted.length === 0 || request.parameters.isStrict);
-    for (const event of accepted) {
-      if (refusesAll) {
-        rejected.push(this.#named(event.raw, REFUSED_WITH_BATCH));
-        continue;
+      if (verdict.kind === 'rejected') {
+        rejected.push(this.#named(raw, verdict.rejection));
+      } else if (isRefused) {
+        refusedWithBatch.push(this.#named(raw, REFUSED_WITH_BATCH));
+      } else {
+        const captured = this.#normalizer.normalize(verdict.event, facts);
+        encoder.addEvent(facts, captured);
+        metrics.eventTimes[timeSource(captured, facts)].add();
+        if (hasOuterSpace(captured)) metrics.distinctIdsWithWhitespace.add();
+        accepted += 1;
       }
-      encoder.addEvent(facts, this.#normalizer.normalize(event, facts));
     }
-    for (const { index, rejection } of rejected) {
+    const first = accepted === 0 ? rejected[0] : undefined;
+    const notKept = rejected.concat(refusedWithBatch);
+    for (const { index, rejection } of notKept) {
       const raw = document.events[index];
       if (raw !== undefined) encoder.addRejection(facts, raw, rejection, this.#readUuid(raw));
     }
-    return this.#append(request, {
-      document,
-      rejected,
-      first: refusesAll ? first : undefined,
-      accepted: refusesAll ? 0 : accepted.length,
+    return this.#append({
+      shape: document.shape,
+      isBeacon: request.parameters.isBeacon,
+      rejected: notKept,
+      first,
+      accepted,
     });
   }
 
-  async #append(
-    request: CaptureRequest,
-    outcome: {
-      readonly document: DecodedDocument;
-      readonly rejected: readonly NamedRejection[];
-      /** Set when the request is refused as a whole: the event that the answer names. */
-      readonly first: NamedRejection | undefined;
-      readonly accepted: number;
-    },
-  ): Promise<CaptureAnswer | Fault> {
+  #isRejected(raw: RawEvent, isEngage: boolean): boolean {
+    return this.#admission.admit(raw, isEngage).kind === 'rejected';
+  }
+
+  /** Holds neither the body nor the events: they could go while the disk writes. */
+  async #append(outcome: {
+    readonly shape: DecodedDocument['shape'];
+    readonly isBeacon: boolean;
+    readonly rejected: readonly NamedRejection[];
+    /** Set when the request is refused as a whole: the event that the answer names. */
+    readonly first: NamedRejection | undefined;
+    readonly accepted: number;
+  }): Promise<CaptureAnswer | Fault> {
     const { log, metrics, clock } = this.#parts;
     const startedMs = clock.monotonicMs();
     const receipt = await log.append(this.#encoder.batch());
-    if (receipt.kind === 'refused') return fault(receipt.code);
+    if (receipt.kind === 'refused') {
+      metrics.eventsRejected.add(receipt.code, outcome.accepted + outcome.rejected.length);
+      return fault(receipt.code);
+    }
     metrics.logAppendSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
-    metrics.eventsAccepted.inc(outcome.accepted);
-    for (const { rejection } of outcome.rejected) metrics.eventsRejected.inc({ code: rejection.code });
+    metrics.eventsAccepted.add(outcome.accepted);
+    for (const { rejection } of outcome.rejected) metrics.eventsRejected.add(rejection.code);
     const { first } = outcome;
     if (first !== undefined) {
       const { code, detail, field } = first.rejection;
-      return { kind: 'fault', code, detail, attr: attrOf(outcome.document.shape, first.index, field) };
+      return { kind: 'fault', code, detail, attr: attrOf(outcome.shape, first.index, field) };
     }
-    return { kind: 'stored', body: request.parameters.isBeacon ? undefined : storedAnswer(outcome.rejected) };
+    return { kind: 'stored', body: outcome.isBeacon ? undefined : storedAnswer(outcome.rejected) };
   }
 
   #named(raw: RawEvent, rejection: Rejection): NamedRejection {
@@ -235,12 +280,33 @@ function withoutPerformanceEvents(events: readonly RawEvent[]): readonly RawEven
 }
 
 function isPerformanceEvent(event: RawEvent): boolean {
+  if ((event.flags & eventFlags.nameIsEscaped) !== 0) return eventName(event) === PERFORMANCE_EVENT.toString();
   return isWord(event.body, { start: event.nameStart, end: event.nameEnd }, PERFORMANCE_EVENT);
+}
+
+/** What decided the event's time (protocol.md 3.7); an unusable one leaves the time of arrival. */
+export function timeSource(event: CapturedEvent, facts: RequestFacts): TimeSource {
+  const { raw } = event;
+  if (event.timestampMs === facts.receivedAtMs) return 'now_fallback';
+  if (raw.offsetMs !== undefined) return 'offset';
+  const isCorrected = facts.sentAtMs !== undefined && (raw.flags & eventFlags.ignoresSentAt) === 0;
+  return isCorrected ? 'sent_at_skew' : 'timestamp_raw';
+}
+
+/** JSON has no other white space that is not escaped; an escaped one stands in `distinctId`. */
+function hasOuterSpace({ raw, distinctId }: CapturedEvent): boolean {
+  return distinctId === undefined
+    ? raw.body[raw.distinctIdStart] === SPACE || raw.body[raw.distinctIdEnd - 1] === SPACE
+    : isSpace(distinctId[0]) || isSpace(distinctId.at(-1));
+}
+
+function isSpace(byte: number | undefined): boolean {
+  return byte === SPACE || (byte !== undefined && byte >= 9 && byte <= 13);
 }
 
 /** A batch's own `sent_at` goes first; the query's counts from 2021 on (protocol.md 3.7). */
 function sentAtOf(request: CaptureRequest, document: DecodedDocument): EpochMs | undefined {
-  if (document.sentAt !== undefined && /(?:Z|z|[+-]\d{2}:?\d{2})$/.test(document.sentAt)) {
+  if (document.sentAt !== undefined && SENT_AT_WITH_ZONE.test(document.sentAt)) {
     const sentAtMs = parseTimestamp(document.sentAt);
     if (sentAtMs !== undefined) return asEpochMs(sentAtMs);
   }
@@ -250,7 +316,7 @@ function sentAtOf(request: CaptureRequest, document: DecodedDocument): EpochMs |
     : undefined;
 }
 
-function refusalFault(refusal: RequestRefusal): Fault {
+export function refusalFault(refusal: RequestRefusal): Fault {
   switch (refusal.code) {
     case 'invalid_api_key':
       return fault('invalid_api_key', refusal.fields);

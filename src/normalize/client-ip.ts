@@ -22,6 +22,7 @@ const SINGLE_HEADERS = [
 /** A bare address; with a port, brackets or quotes they are taken off. Undefined when it is no address. */
 function addressOf(text: string): string | undefined {
   const trimmed = text.trim().replaceAll('"', '');
+  if (trimmed.includes('%')) return undefined; // a zone (`fe80::1%eth0`) means something to its own machine alone
   if (isIP(trimmed) !== 0) return trimmed;
   const bracketed = /^\[([^\]]+)\](?::\d+)?$/.exec(trimmed)?.[1];
   const candidate = bracketed ?? trimmed.replace(/:\d+$/, '');
@@ -46,7 +47,8 @@ export function clientIp(headers: AddressHeaders, socketAddress: string | undefi
   for (const name of SINGLE_HEADERS) {
     const value = headers[name];
     if (typeof value !== 'string') continue;
-    const address = addressOf(value);
+    // Amazon's ends in a port always, which may look like one more group of an IPv6 address.
+    const address = addressOf(name === 'cloudfront-viewer-address' ? value.replace(/:\d+$/, '') : value);
     if (address !== undefined) return address;
   }
   if (socketAddress === undefined) return '';

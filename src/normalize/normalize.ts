@@ -1,6 +1,7 @@
 /** An admitted event becomes the event we keep. Total: never refuses (protocol.md 3.5-3.9). */
 import type { AdmittedEvent } from '../admission/admitted-event.ts';
 import type { IdSource } from '../event/id-source.ts';
+import { asEpochMs } from '../event/ids.ts';
 import { stringText } from '../wire/json/json-text.ts';
 import { eventFlags, type RawEvent } from '../wire/raw-event.ts';
 import { type CapturedEvent, capturedEvent, type RequestFacts } from './captured-event.ts';
@@ -22,14 +23,18 @@ export class Normalizer {
 
   normalize(event: AdmittedEvent, request: RequestFacts): CapturedEvent {
     const { raw } = event;
-    const timestampMs = eventTime(
-      {
-        timestampMs: this.#timestampMs(raw),
-        sentAtMs: (raw.flags & eventFlags.ignoresSentAt) === 0 ? request.sentAtMs : undefined,
-        offsetMs: raw.offsetMs,
-      },
-      request.receivedAtMs,
-    );
+    const saidMs = this.#timestampMs(raw);
+    const isKept = saidMs !== undefined && (raw.flags & eventFlags.keepsTimestamp) !== 0;
+    const timestampMs = isKept
+      ? asEpochMs(saidMs)
+      : eventTime(
+          {
+            timestampMs: saidMs,
+            sentAtMs: (raw.flags & eventFlags.ignoresSentAt) === 0 ? request.sentAtMs : undefined,
+            offsetMs: raw.offsetMs,
+          },
+          request.receivedAtMs,
+        );
     const uuid = this.#uuid;
     if (!event.hasUuid) this.#ids.writeUuidV7(timestampMs, uuid, 0);
     return capturedEvent({

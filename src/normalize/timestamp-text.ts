@@ -1,27 +1,35 @@
 /**
  * Reads a time as clients write it (protocol.md 3.7): RFC 3339, also with a two-digit zone; a date alone; with a space or
- * slashes; RFC 2822; Unix seconds or milliseconds as digits; without a zone it is UTC.
+ * slashes, the year first or last; RFC 2822; Unix time as digits. Without a zone it is UTC.
  */
 const DAY_MS = 86_400_000;
 const MAX_MS = Date.parse('9999-12-31T23:59:59.999Z');
 
-const ISO =
-  /^([+-]?\d{4,6})[-/](\d{1,2})[-/](\d{1,2})(?:[T\s]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?$/;
+const CLOCK = String.raw`(?:[Tt\s]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s*(Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)?)?$`;
+const YEAR_FIRST = new RegExp(String.raw`^([+-]?\d{4,6})([-/])(\d{1,2})\2(\d{1,2})${CLOCK}`);
+/** As the United States write it: the month first. */
+const YEAR_LAST = new RegExp(String.raw`^(\d{1,2})/(\d{1,2})/(\d{4})${CLOCK}`);
 const RFC_2822 =
   /^(?:[A-Za-z]{3},\s*)?\d{1,2}\s+[A-Za-z]{3}\s+\d{2,4}\s+\d{1,2}:\d{2}(?::\d{2})?(?:\s+(?:[+-]\d{4}|[A-Z]{1,4}))?$/;
-const NUMERIC = /^-?\d{1,16}(?:\.\d+)?$/;
-/** From here on digits mean milliseconds: as seconds it would be the year 5138. */
-const MIN_NUMERIC_MS = 100_000_000_000;
+/** Fewer digits are no time since 1973: a year, a date without its hyphens. */
+const NUMERIC = /^(\d{9,19})(?:\.\d{1,9})?$/;
+/** The longest text that can be a time; a longer one is not tried. */
+const MAX_CHARACTERS = 64;
 
 /** @returns epoch ms, exact to the microsecond; undefined when it cannot be read */
 export function parseTimestamp(text: string): number | undefined {
   const trimmed = text.trim();
-  const iso = ISO.exec(trimmed);
-  if (iso !== null) return isoTime(iso);
-  if (NUMERIC.test(trimmed)) {
-    const number = Number(trimmed);
-    return Math.abs(number) >= MIN_NUMERIC_MS ? number : number * 1000;
+  if (trimmed.length > MAX_CHARACTERS) return undefined;
+  const yearFirst = YEAR_FIRST.exec(trimmed);
+  if (yearFirst !== null) {
+    return timeOf({ year: yearFirst[1], month: yearFirst[3], day: yearFirst[4] }, yearFirst.slice(5));
   }
+  const yearLast = YEAR_LAST.exec(trimmed);
+  if (yearLast !== null) {
+    return timeOf({ year: yearLast[3], month: yearLast[1], day: yearLast[2] }, yearLast.slice(4));
+  }
+  const numeric = NUMERIC.exec(trimmed);
+  if (numeric !== null) return Number(trimmed) * msPerUnit(numeric[1] ?? '');
   if (RFC_2822.test(trimmed)) {
     const hasZone = /[+-]\d{4}$|[A-Z]{1,4}$/.test(trimmed);
     const parsed = Date.parse(hasZone ? trimmed : `${trimmed} GMT`);
@@ -30,25 +38,41 @@ export function parseTimestamp(text: string): number | undefined {
   return undefined;
 }
 
-function isoTime(match: RegExpExecArray): number | undefined {
-  const [year, month, day] = [Number(match[1]), Number(match[2]), Number(match[3])];
-  const [hour, minute, second] = [Number(match[4] ?? 0), Number(match[5] ?? 0), Number(match[6] ?? 0)];
+/** By the number of digits: seconds, milliseconds, microseconds, nanoseconds, as the present has 10, 13, 16 and 19. */
+function msPerUnit(digits: string): number {
+  if (digits.length <= 11) return 1_000;
+  if (digits.length <= 14) return 1;
+  return digits.length <= 17 ? 1 / 1_000 : 1 / 1_000_000;
+}
+
+/** @param clock hour, minute, second, fraction, zone; each may be missing */
+function timeOf(
+  date: { readonly year: string | undefined; readonly month: string | undefined; readonly day: string | undefined },
+  clock: readonly (string | undefined)[],
+): number | undefined {
+  const [year, month, day] = [Number(date.year), Number(date.month), Number(date.day)];
+  const [hour, minute, second] = [Number(clock[0] ?? 0), Number(clock[1] ?? 0), Number(clock[2] ?? 0)];
   if (month < 1 || month > 12 || day < 1 || day > daysIn(year, month)) return undefined;
   if (hour > 23 || minute > 59 || second > 60) return undefined;
-  const date = new Date(0);
-  date.setUTCFullYear(year, month - 1, day);
-  const fraction = match[7];
+  const aheadMs = zoneMs(clock[4]);
+  if (aheadMs === undefined) return undefined;
+  const midnight = new Date(0);
+  midnight.setUTCFullYear(year, month - 1, day);
+  const fraction = clock[3];
   const microseconds = fraction === undefined ? 0 : Number(fraction.slice(0, 6).padEnd(6, '0'));
-  const wholeMs = date.getTime() + ((hour * 60 + minute) * 60 + second) * 1000 - zoneMs(match[8]);
+  const wholeMs = midnight.getTime() + ((hour * 60 + minute) * 60 + second) * 1000 - aheadMs;
   const timeMs = wholeMs + microseconds / 1000;
   return timeMs > MAX_MS + DAY_MS ? undefined : timeMs;
 }
 
-function zoneMs(zone: string | undefined): number {
+/** How far the zone's clocks are ahead of UTC; undefined when there is no such zone. */
+function zoneMs(zone: string | undefined): number | undefined {
   if (zone === undefined || !/^[+-]/.test(zone)) return 0;
   const digits = zone.slice(1).replace(':', '');
-  const minutes = Number(digits.slice(0, 2)) * 60 + Number(digits.slice(2) === '' ? 0 : digits.slice(2));
-  return (zone.startsWith('-') ? -minutes : minutes) * 60_000;
+  const hours = Number(digits.slice(0, 2));
+  const minutes = digits.length === 2 ? 0 : Number(digits.slice(2));
+  if (hours > 23 || minutes > 59) return undefined;
+  return (zone.startsWith('-') ? -1 : 1) * (hours * 60 + minutes) * 60_000;
 }
 
 function daysIn(year: number, month: number): number {

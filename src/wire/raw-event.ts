@@ -28,6 +28,8 @@ export const eventFlags = {
   isCaptureInternal: 1 << 13,
   /** Somewhere in `properties` stands a number of 19 or more digits without fraction or exponent. */
   hasLongInteger: 1 << 14,
+  /** V1's `disable_skew_correction`: the timestamp counts as it is, however far ahead (protocol.md 8.2). */
+  keepsTimestamp: 1 << 15,
 } as const;
 
 /** Why the shape of this event does not fit; decided while scanning. */

@@ -5,11 +5,12 @@
  * others alone; only a text that is no JSON, or a document of no known shape, is refused as a whole.
  */
 import { type Fault, fault } from '../../errors.ts';
-import { eventFlags, type RawEvent, type DistinctIdForm } from '../raw-event.ts';
-import { BadJson, JsonScanner, STRING_CLASS } from '../json/json-scanner.ts';
+import { eventFlags, type RawEvent } from '../raw-event.ts';
+import { BadJson, JsonScanner } from '../json/json-scanner.ts';
 import { placeOf, stringText } from '../json/json-text.ts';
-import { EventFields, type RootFields } from './event-fields.ts';
-import { propertyFields, type PropertyField, topLevelFields, type TopLevelField, WIRE_NAMES } from './field-names.ts';
+import { EventFields, EventFieldsPool, type RootFields } from './event-fields.ts';
+import { distinctIdForm, PropertiesDecoder } from './properties-decoder.ts';
+import { topLevelFields, type TopLevelField, WIRE_NAMES } from './field-names.ts';
 
 export interface DecodedDocument {
   readonly kind: 'document';
@@ -27,12 +28,6 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const ZERO = 0x30;
-const NINE = 0x39;
-/** Below the 19 from which a number may be beyond 64 bits. */
-const MAX_PLAIN_DIGITS = 18;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
 const LOWER_F = 0x66;
@@ -67,17 +62,21 @@ const SEEN_BITS: Readonly<Record<Exclude<TopLevelField, 'token'>, number>> = {
 export class DocumentDecoder {
   readonly #scanner = new JsonScanner();
   readonly #rootFields = new EventFields();
-  readonly #eventFields = new EventFields();
+  readonly #pool = new EventFieldsPool();
+  readonly #properties = new PropertiesDecoder(this.#scanner);
   #tokensConflict = false;
 
   /**
    * @param text the decoded payload; must be valid UTF-8
-   * @param path with `/engage` a nameless object is a `$identify` (protocol.md 3.4)
+   * @param options with `/engage` a nameless object is a `$identify` (protocol.md 3.4)
+   * @returns events that are lent until the next call, or `release`
    */
   decode(text: Buffer, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
     const scanner = this.#scanner;
     const isMarked = text.length >= 3 && text.compare(BYTE_ORDER_MARK, 0, 3, 0, 3) === 0;
     const body = isMarked ? text.subarray(3) : text;
+    this.#pool.reset();
+    this.#properties.reset();
     scanner.reset(body);
     this.#tokensConflict = false;
     try {
@@ -93,6 +92,13 @@ export class DocumentDecoder {
     } finally {
       scanner.release();
     }
+  }
+
+  /** Nobody looks at the events any more: their text can go. */
+  release(): void {
+    this.#pool.reset();
+    this.#properties.reset();
+    this.#rootFields.release();
   }
 
   #document(body: Buffer, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
@@ -123,9 +129,11 @@ export class DocumentDecoder {
       isHistorical: false,
       shapeProblem: undefined,
       keyProblem: false,
+      end: 0,
     };
     const fields = this.#rootFields;
     this.#object(fields, root, body);
+    root.end = scanner.at;
     this.#assertEnd();
     return this.#shape(body, fields, root, options);
   }
@@ -157,9 +165,8 @@ export class DocumentDecoder {
       };
     }
     if (!hasName && !fields.hasNameField && !options.isEngage) return fault('missing_event_name');
-    const event = fields.toRawEvent(body, this.#scanner.at, 0);
-    const isOnlyNameless = event.fault?.code === 'missing_event_name';
-    const single = isOnlyNameless && options.isEngage ? { ...event, fault: undefined } : event;
+    if (options.isEngage && fields.fault?.code === 'missing_event_name') fields.fault = undefined;
+    const single = fields.finish(body, root.end, 0);
     return {
       kind: 'document',
       shape: 'single',
@@ -179,7 +186,6 @@ export class DocumentDecoder {
   /** At `[`: each element is an event, or carries the fault that it is none. */
   #elements(body: Buffer, events: RawEvent[]): void {
     const scanner = this.#scanner;
-    const fields = this.#eventFields;
     scanner.open(false);
     if (scanner.peek() === CLOSE_BRACKET) {
       scanner.close();
@@ -187,6 +193,7 @@ export class DocumentDecoder {
     }
     do {
       if (events.length >= MAX_EVENTS_PER_REQUEST) throw new TooManyEvents();
+      const fields = this.#pool.take();
       if (scanner.peek() === OPEN_BRACE) {
         this.#object(fields, undefined, body);
       } else {
@@ -194,7 +201,7 @@ export class DocumentDecoder {
         scanner.value();
         fields.blame('invalid_event', undefined, 'an element of the array is no object');
       }
-      events.push(fields.toRawEvent(body, scanner.at, events.length));
+      events.push(fields.finish(body, scanner.at, events.length));
     } while (scanner.nextElement());
   }
 
@@ -231,8 +238,11 @@ export class DocumentDecoder {
       return;
     }
     const bit = SEEN_BITS[field];
-    if ((fields.seen & bit) !== 0)
-      fields.blame('invalid_event', WIRE_NAMES[field], `"${WIRE_NAMES[field]}" is given twice`);
+    if ((fields.seen & bit) !== 0) {
+      const problem = `"${WIRE_NAMES[field]}" is given twice`;
+      if (bit < SEEN_BITS.batch) fields.blame('invalid_event', WIRE_NAMES[field], problem);
+      else if (root !== undefined) root.shapeProblem ??= problem; // one of two batches would be lost
+    }
     fields.seen |= bit;
     switch (field) {
       case 'event':
@@ -250,7 +260,7 @@ export class DocumentDecoder {
       case 'distinctId':
         scanner.value();
         if (first === LOWER_N) return;
-        fields.distinctIdForm = this.#idForm(first);
+        fields.distinctIdForm = distinctIdForm(first, scanner.stringIsEscaped);
         fields.distinctIdStart = first === QUOTE ? scanner.stringStart : valueStart;
         fields.distinctIdEnd = first === QUOTE ? scanner.stringEnd : scanner.at;
         return;
@@ -272,7 +282,7 @@ export class DocumentDecoder {
           fields.blame('invalid_properties', 'properties', '"properties" is no object');
           return;
         }
-        this.#properties(fields, body);
+        this.#properties.decode(fields, body);
         return;
       case 'timestamp':
         scanner.value();
@@ -360,7 +370,10 @@ export class DocumentDecoder {
         end: fields.tokenEnd,
         isEscaped: (fields.flags & eventFlags.tokenIsEscaped) !== 0,
       });
-      if (earlier !== this.#lastString(body)) this.#tokensConflict = true;
+      if (earlier === this.#lastString(body)) return;
+      if (root === undefined)
+        fields.blame('invalid_event', 'api_key', '"api_key" and "token" are both given and differ');
+      else this.#tokensConflict = true;
       return;
     }
     fields.tokenStart = scanner.stringStart;
@@ -371,131 +384,5 @@ export class DocumentDecoder {
   #lastString(body: Buffer): string {
     const { stringStart, stringEnd, stringIsEscaped } = this.#scanner;
     return stringText(body, { start: stringStart, end: stringEnd, isEscaped: stringIsEscaped });
-  }
-
-  #idForm(first: number): DistinctIdForm {
-    if (first !== QUOTE) return 'other';
-    return this.#scanner.stringIsEscaped ? 'escaped' : 'plain';
-  }
-
-  /**
-   * At the `{` of `properties`, where most bytes of a request lie. The plain cases (no space, no escape, a string or a short
-   * whole number) are walked here, in local variables, which is twice as fast as through the scanner's fields; whatever
-   * is not plain goes to the scanner from where it began, so that there is one judge of what is JSON.
-   */
-  #properties(fields: EventFields, body: Buffer): void {
-    const scanner = this.#scanner;
-    fields.propertiesStart = scanner.at;
-    scanner.sawLongInteger = false;
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-      fields.flags |= eventFlags.propertiesAreEmpty;
-      fields.propertiesEnd = scanner.at;
-      return;
-    }
-    const end = body.length;
-    let { at } = scanner;
-    for (;;) {
-      let field: PropertyField | undefined;
-      let i = at + 1;
-      if (body[at] === QUOTE) while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
-      if (i > at + 1 && body[i] === QUOTE && body[i + 1] === COLON) {
-        field = propertyFields.find(body, at + 1, i);
-        at = i + 2;
-      } else {
-        scanner.at = at;
-        scanner.key();
-        ({ at } = scanner);
-        field = scanner.stringIsEscaped
-          ? propertyFields.findText(
-              stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
-            )
-          : propertyFields.find(body, scanner.stringStart, scanner.stringEnd);
-      }
-      if (field === undefined) {
-        const first = body[at];
-        i = at + 1;
-        if (first === QUOTE) {
-          while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
-          i = body[i] === QUOTE ? i + 1 : -1;
-        } else if (first !== undefined && first > ZERO && first <= NINE) {
-          while (i < end && (body[i] as number) >= ZERO && (body[i] as number) <= NINE) i += 1;
-          if (i - at > MAX_PLAIN_DIGITS || (body[i] !== COMMA && body[i] !== CLOSE_BRACE)) i = -1;
-        } else {
-          i = -1;
-        }
-        if (i < 0) {
-          scanner.at = at;
-          scanner.value();
-          i = scanner.at;
-        }
-        at = i;
-      } else {
-        scanner.at = at;
-        this.#property(field, fields);
-        ({ at } = scanner);
-      }
-      if (body[at] === COMMA) {
-        at += 1;
-        continue;
-      }
-      scanner.at = at;
-      if (!scanner.nextMember()) break;
-      ({ at } = scanner);
-    }
-    fields.propertiesEnd = scanner.at;
-    if (scanner.sawLongInteger) fields.flags |= eventFlags.hasLongInteger;
-  }
-
-  #property(field: PropertyField, fields: EventFields): void {
-    const scanner = this.#scanner;
-    const first = scanner.peek();
-    const valueStart = scanner.at;
-    scanner.value();
-    const isString = first === QUOTE;
-    switch (field) {
-      case 'token':
-        fields.innerTokenStart = isString ? scanner.stringStart : -1;
-        fields.innerTokenEnd = isString ? scanner.stringEnd : -1;
-        fields.innerTokenIsEscaped = scanner.stringIsEscaped;
-        return;
-      case 'distinctId':
-        fields.innerDistinctIdForm = first === LOWER_N ? 'absent' : this.#idForm(first);
-        fields.innerDistinctIdStart = isString ? scanner.stringStart : valueStart;
-        fields.innerDistinctIdEnd = isString ? scanner.stringEnd : scanner.at;
-        return;
-      case 'set':
-        fields.flags |= eventFlags.setInProperties;
-        return;
-      case 'setOnce':
-        fields.flags |= eventFlags.setOnceInProperties;
-        return;
-      case 'unset':
-        fields.flags |= eventFlags.unsetInProperties;
-        return;
-      case 'lib':
-        fields.libStart = isString ? scanner.stringStart : -1;
-        fields.libEnd = isString ? scanner.stringEnd : -1;
-        if (isString && scanner.stringIsEscaped) fields.flags |= eventFlags.libIsEscaped;
-        return;
-      case 'libVersion':
-        fields.libVersionStart = isString ? scanner.stringStart : -1;
-        fields.libVersionEnd = isString ? scanner.stringEnd : -1;
-        if (isString && scanner.stringIsEscaped) fields.flags |= eventFlags.libVersionIsEscaped;
-        return;
-      case 'cookielessMode':
-        fields.flags &= ~(eventFlags.isCookieless | eventFlags.hasInvalidCookielessMode);
-        if (first === LOWER_T) fields.flags |= eventFlags.isCookieless;
-        else if (first !== LOWER_F) fields.flags |= eventFlags.hasInvalidCookielessMode;
-        return;
-      case 'ignoreSentAt':
-        fields.flags &= ~eventFlags.ignoresSentAt;
-        if (first === LOWER_T) fields.flags |= eventFlags.ignoresSentAt;
-        return;
-      case 'captureInternal':
-        fields.flags |= eventFlags.isCaptureInternal;
-        return;
-    }
   }
 }

@@ -1,8 +1,14 @@
 import { type DistinctIdForm, type EventFault, eventFlags, type RawEvent } from '../raw-event.ts';
 
-/** The fields of one object while it is scanned; made once and reset, since objects nest one deep at the most. */
-export class EventFields {
+const EMPTY = Buffer.alloc(0);
+const MAX_KEPT_EVENTS = 1000;
+
+/** The fields of one object while it is scanned, and the raw event that comes of it: made once, and reset for each use. */
+export class EventFields implements RawEvent {
+  body: Buffer = EMPTY;
+  index = 0;
   start = 0;
+  end = 0;
   flags = 0;
   fault: EventFault | undefined = undefined;
   nameStart = -1;
@@ -41,6 +47,7 @@ export class EventFields {
 
   reset(start: number): void {
     this.start = start;
+    this.end = start;
     this.flags = 0;
     this.fault = undefined;
     this.nameStart = this.nameEnd = -1;
@@ -69,43 +76,54 @@ export class EventFields {
     this.fault ??= { code, field, problem };
   }
 
-  toRawEvent(body: Buffer, end: number, index: number): RawEvent {
-    const usesInnerToken = this.tokenStart < 0;
-    const usesInnerId = this.distinctIdForm === 'absent';
-    let { flags } = this;
-    if (usesInnerToken && this.innerTokenIsEscaped) flags |= eventFlags.tokenIsEscaped;
-    return {
-      body,
-      index,
-      start: this.start,
-      end,
-      fault: this.fault,
-      flags,
-      nameStart: this.nameStart,
-      nameEnd: this.nameEnd,
-      distinctIdForm: usesInnerId ? this.innerDistinctIdForm : this.distinctIdForm,
-      distinctIdStart: usesInnerId ? this.innerDistinctIdStart : this.distinctIdStart,
-      distinctIdEnd: usesInnerId ? this.innerDistinctIdEnd : this.distinctIdEnd,
-      uuidStart: this.uuidStart,
-      uuidEnd: this.uuidEnd,
-      tokenStart: usesInnerToken ? this.innerTokenStart : this.tokenStart,
-      tokenEnd: usesInnerToken ? this.innerTokenEnd : this.tokenEnd,
-      timestampStart: this.timestampStart,
-      timestampEnd: this.timestampEnd,
-      offsetMs: this.offsetMs,
-      propertiesStart: this.propertiesStart,
-      propertiesEnd: this.propertiesEnd,
-      setStart: this.setStart,
-      setEnd: this.setEnd,
-      setOnceStart: this.setOnceStart,
-      setOnceEnd: this.setOnceEnd,
-      unsetStart: this.unsetStart,
-      unsetEnd: this.unsetEnd,
-      libStart: this.libStart,
-      libEnd: this.libEnd,
-      libVersionStart: this.libVersionStart,
-      libVersionEnd: this.libVersionEnd,
-    };
+  /** Scanned to its end: what the top level lacks is taken from `properties`. */
+  finish(body: Buffer, end: number, index: number): RawEvent {
+    this.body = body;
+    this.end = end;
+    this.index = index;
+    if (this.tokenStart < 0) {
+      this.tokenStart = this.innerTokenStart;
+      this.tokenEnd = this.innerTokenEnd;
+      if (this.innerTokenIsEscaped) this.flags |= eventFlags.tokenIsEscaped;
+    }
+    if (this.distinctIdForm === 'absent') {
+      this.distinctIdForm = this.innerDistinctIdForm;
+      this.distinctIdStart = this.innerDistinctIdStart;
+      this.distinctIdEnd = this.innerDistinctIdEnd;
+    }
+    return this;
+  }
+
+  /** Lets go of the request's body. */
+  release(): void {
+    this.body = EMPTY;
+  }
+}
+
+/**
+ * Events that were read, to be read into again: an object for each would be most of what a batch allocates, and the
+ * collector would walk them all while their request waits for the disk.
+ */
+export class EventFieldsPool {
+  readonly #all: EventFields[] = [];
+  #used = 0;
+
+  take(): EventFields {
+    let fields = this.#all[this.#used];
+    if (fields === undefined) {
+      fields = new EventFields();
+      this.#all.push(fields);
+    }
+    this.#used += 1;
+    return fields;
+  }
+
+  /** All that were taken may be taken again. What one large request needed is not kept. */
+  reset(): void {
+    const { length } = this.#all;
+    for (let i = 0; i < this.#used; i++) this.#all[i]?.release();
+    if (length > MAX_KEPT_EVENTS) this.#all.length = MAX_KEPT_EVENTS;
+    this.#used = 0;
   }
 }
 
@@ -116,4 +134,6 @@ export interface RootFields {
   isHistorical: boolean;
   shapeProblem: string | undefined;
   keyProblem: boolean;
+  /** Behind its closing brace. */
+  end: number;
 }

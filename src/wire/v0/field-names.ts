@@ -40,7 +40,7 @@ interface Candidate<F> {
 }
 
 /** Candidates by key length: most keys are refused by their length or first byte. */
-class FieldTable<F extends string> {
+export class FieldTable<F extends string> {
   readonly #byLength: (readonly Candidate<F>[] | undefined)[] = Array.from({ length: 32 });
   readonly #byName = new Map<string, F>();
 

@@ -24,6 +24,13 @@ const NONE: QueryParameters = {
 
 const WHOLE_NUMBER = /^[+-]?\d{1,19}$/;
 
+/** A whole number of so many bits, signed. */
+function isWholeNumber(text: string, bits: 32 | 64): boolean {
+  if (!WHOLE_NUMBER.test(text)) return false;
+  const value = BigInt(text.startsWith('+') ? text.slice(1) : text);
+  return BigInt.asIntN(bits, value) === value;
+}
+
 /** @param query what stands behind the `?`, undecoded */
 export function parseQuery(query: string): QueryParameters | Fault {
   if (query === '') return NONE;
@@ -45,14 +52,14 @@ export function parseQuery(query: string): QueryParameters | Fault {
       case '_':
       case 'sent_at':
         if (sentAt !== undefined) return fault('invalid_query', { problem: 'duplicate field `sent_at`' });
-        if (!WHOLE_NUMBER.test(value)) {
+        if (!isWholeNumber(value, 64)) {
           return fault('invalid_query', { problem: `"${name}" is no whole number of milliseconds` });
         }
         sentAt = value;
         break;
       case 'beacon':
         if (beacon !== undefined) return fault('invalid_query', { problem: 'duplicate field `beacon`' });
-        if (!WHOLE_NUMBER.test(value)) return fault('invalid_query', { problem: '"beacon" is no whole number' });
+        if (!isWholeNumber(value, 32)) return fault('invalid_query', { problem: '"beacon" is no whole number' });
         beacon = value;
         break;
       case 'strict':
