@@ -7,8 +7,8 @@
  *   G3  A frame is whole or absent after a crash: its CRC covers length, version, sequence and records. Frames of one
  *       group may survive in part and in any order; recovery keeps a prefix, and none of it was acknowledged.
  *   G4  What was refused is never read: the next segment's header, and until there is one the watermark, says where
- *       the good frames end. (Where the disk also refuses to sync the watermark, and then the power fails before it
- *       takes a new segment, such frames can come back.)
+ *       the good frames end; one of them does before the refusal goes out. (Where the disk refuses to sync the watermark
+ *       and to make a segment as well, and then the power fails, such frames can come back.)
  * Bounds   queuedBytes <= maxQueueBytes, by default two requests of the largest size once inflated (2 x 105 MiB with
  *          what the records add), so that one full-size batch never shuts out the next. A full queue refuses with
  *          `overloaded`. A group ends at 4 MiB or a quarter of a segment, or holds one larger frame. A frame larger
@@ -330,20 +330,28 @@ export class SegmentLogWriter implements LogWriter {
   async #failWrite(group: FrameGroup, cause: unknown): Promise<void> {
     const segment = this.#segment;
     this.#segment = undefined;
+    this.#report('write', cause);
     if (segment !== undefined) {
       this.#shelf.markSuspect(segment.ordinal);
-      try {
-        const { ordinal } = segment;
-        this.#watermark.note({ sequence: this.#sequence, ordinal, position: this.#position, tail: 'refused' });
-        await this.#watermark.sync();
-      } catch (error) {
-        this.#report('watermark', error); // the header of the next segment says it too
-      }
+      const isNoted = await this.#noteRefusal(segment.ordinal);
       await this.#disk.close(segment.fd).catch(() => undefined);
+      // The header of the next segment says the same: one of them must, before anybody hears of the refusal.
+      if (!isNoted) await this.#openSegment();
     }
-    this.#report('write', cause);
     this.#refuse(group, refusalFor(cause));
     this.#startNext();
+  }
+
+  /** @returns whether it is on the medium that what lies behind the watermark was refused */
+  async #noteRefusal(ordinal: number): Promise<boolean> {
+    try {
+      this.#watermark.note({ sequence: this.#sequence, ordinal, position: this.#position, tail: 'refused' });
+      await this.#watermark.sync();
+      return true;
+    } catch (error) {
+      this.#report('watermark', error);
+      return false;
+    }
   }
 
   /** Goes on in a new segment, with `group` first. */
