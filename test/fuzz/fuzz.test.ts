@@ -18,6 +18,7 @@ import {
   untilCounted,
   type Hedgerow,
 } from '../harness/hedgerow.ts';
+import { nextV1Request, v1ProblemOf } from './v1-requests.ts';
 
 const seconds = Number(process.env['HEDGEROW_FUZZ_SECONDS'] ?? 20);
 const seed = Number(process.env['HEDGEROW_TEST_SEED'] ?? Date.now() % 1_000_000_000);
@@ -215,6 +216,13 @@ function send({ method, path, headers, body }: Sent): Promise<Got> {
 }
 
 const REFUSALS = new Set([400, 401, 403, 413]);
+const v1Parts = {
+  random,
+  json,
+  uuid: randomUuid,
+  mutated,
+  keys: [testKeys.public, testKeys.public, testKeys.public, testKeys.server, 'phc_unknown'],
+} as const;
 
 /** @returns what is wrong with the answer, undefined when nothing is. */
 function problemOf(sent: Sent, got: Got): string | undefined {
@@ -228,6 +236,7 @@ function problemOf(sent: Sent, got: Got): string | undefined {
   } catch {
     return 'no JSON';
   }
+  if (sent.path.startsWith('/i/v1/')) return v1ProblemOf(got.status, body as object);
   const keys = Object.keys(body as object).join();
   if (got.status === 200) return keys === 'status' || keys === 'status,rejected' ? undefined : `keys ${keys}`;
   if (!REFUSALS.has(got.status)) return `status ${got.status}`;
@@ -248,7 +257,9 @@ it(
     const perStatus = new Map<number, number>();
     let sentCount = 0;
     while (Date.now() < endMs && problems.length < 5) {
-      const group = Array.from({ length: IN_FLIGHT }, () => nextRequest('fuzzed'));
+      const group = Array.from({ length: IN_FLIGHT }, () =>
+        random.chance(0.3) ? nextV1Request(v1Parts, 'fuzzed') : nextRequest('fuzzed'),
+      );
       sentCount += group.length;
       const answers = await Promise.all(
         group.map((sent) => send(sent).catch((error: unknown): Got => ({ status: 0, text: String(error) }))),

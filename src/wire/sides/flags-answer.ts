@@ -17,6 +17,9 @@ export interface FlagsQuestion {
   readonly evaluatedAtMs: number;
 }
 
+/** posthog-js captures clicks only where /decide says so, up to the releases that ask elsewhere (seen with 1.96.1). */
+const DECIDE_CONFIG = { config: { enable_collect_everything: true } } as const;
+
 /** `v` from which on the answer has `flags` instead of `featureFlags`. */
 const FIRST_FLAGS_VERSION = { '/flags': 2, '/decide': 4 } as const;
 
@@ -31,5 +34,6 @@ export function flagsAnswer(question: FlagsQuestion): string {
     errorsWhileComputingFlags: false,
     ...(hasFlagsForm ? { requestId: question.requestId, evaluatedAt: question.evaluatedAtMs } : {}),
     ...(hasConfig ? remoteConfig(question.token) : {}),
+    ...(question.path === '/decide' ? DECIDE_CONFIG : {}),
   });
 }

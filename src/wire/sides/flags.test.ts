@@ -17,6 +17,7 @@ describe('the answer to a question for flags (sdks.md 14, 20.3)', () => {
   const v2 = { flags: {}, errorsWhileComputingFlags: false, requestId: 'r', evaluatedAt: 5 };
   const old = { featureFlags: {}, featureFlagPayloads: {}, errorsWhileComputingFlags: false };
   const config = remoteConfig('phc_x');
+  const clicks = { config: { enable_collect_everything: true } };
   it.each([
     ['/flags?v=2', {}, v2],
     ['/flags?v=4', { version: '4' }, v2],
@@ -24,9 +25,9 @@ describe('the answer to a question for flags (sdks.md 14, 20.3)', () => {
     ['/flags', { version: undefined }, { ...old, ...config }],
     ['/flags?v=1', { version: '1' }, { ...old, ...config }],
     ['/flags?v=nonsense', { version: 'nonsense' }, { ...old, ...config }],
-    ['/decide', { path: '/decide', version: undefined }, { ...old, ...config }],
-    ['/decide?v=3', { path: '/decide', version: '3' }, { ...old, ...config }],
-    ['/decide?v=4', { path: '/decide', version: '4' }, { ...v2, ...config }],
+    ['/decide', { path: '/decide', version: undefined }, { ...old, ...config, ...clicks }],
+    ['/decide?v=3', { path: '/decide', version: '3' }, { ...old, ...config, ...clicks }],
+    ['/decide?v=4', { path: '/decide', version: '4' }, { ...v2, ...config, ...clicks }],
   ] as const)('%s', (_name, changes, wanted) => {
     expect(JSON.parse(flagsAnswer({ ...question, ...changes }))).toEqual(wanted);
   });

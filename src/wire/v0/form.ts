@@ -16,8 +16,8 @@ const EQUALS = 0x3d;
 const PERCENT = 0x25;
 const PLUS = 0x2b;
 const SPACE = 0x20;
-/** `compression`, with every letter percent-encoded. */
-const MAX_NAME_BYTES = 33;
+const DATA = Buffer.from('data');
+const COMPRESSION = Buffer.from('compression');
 const MARKS = ['data=', '_=', 'ip=', 'compression='].map((mark) => Buffer.from(mark));
 
 /** Parameters and letter case are ignored, since browsers add a charset (design.md 4). Cost: allocates only for long types. */
@@ -51,20 +51,29 @@ export function decodeForm(payload: Buffer): Form | Fault {
     let nameEnd = -1;
     let end = start;
     for (; end < length && payload[end] !== AMPERSAND; end++) if (nameEnd < 0 && payload[end] === EQUALS) nameEnd = end;
-    if (nameEnd > start && nameEnd - start <= MAX_NAME_BYTES) {
-      const name = percentDecoded(payload, start, nameEnd).toString('utf8');
-      if (name === 'data') {
+    if (nameEnd > start) {
+      const span = { start, end: nameEnd };
+      if (isName(payload, span, DATA)) {
         if (data !== undefined) {
           return fault('invalid_form', { problem: 'invalid urlencoded form data: "data" is given twice' });
         }
         data = textOrBytes(percentDecoded(payload, nameEnd + 1, end));
-      } else if (name === 'compression') {
+      } else if (isName(payload, span, COMPRESSION)) {
         compression ??= percentDecoded(payload, nameEnd + 1, end).toString('utf8');
       }
     }
     start = end + 1;
   }
   return { kind: 'form', data, compression };
+}
+
+/** Is `payload[start, end)` the field's name, with any of its letters percent-encoded? */
+function isName(payload: Buffer, span: { readonly start: number; readonly end: number }, name: Buffer): boolean {
+  const { start, end } = span;
+  const extra = end - start - name.length;
+  if (extra === 0) return payload.compare(name, 0, name.length, start, end) === 0;
+  if (extra < 0 || extra > 2 * name.length || extra % 2 !== 0) return false;
+  return percentDecoded(payload, start, end).equals(name);
 }
 
 /** What is no UTF-8 becomes U+FFFD, as in a query; percent-encoded gzip stays as it is. */

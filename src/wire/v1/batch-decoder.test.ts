@@ -4,6 +4,7 @@ import { formatUuid, readUuid } from '../../event/uuid.ts';
 import { eventFlags, type RawEvent } from '../raw-event.ts';
 import { stringText } from '../json/json-text.ts';
 import { BatchDecoder, type DecodedBatch } from './batch-decoder.ts';
+import { trimmed } from './event-tail.ts';
 
 const limits = { maxEventBytes: 1_000_000, maxAiEventBytes: 8 << 20 };
 const sdk = { lib: 'posthog-test', libVersion: '1.2.3' };
@@ -143,6 +144,16 @@ describe('BatchDecoder', () => {
       expect(readUuid(raw.body, { start: raw.uuidStart, end: raw.uuidEnd }, read, 0)).toBe(true);
       expect(formatUuid(read)).toBe(canonical);
     }
+  });
+
+  it('trims what Unicode calls white space, and takes no longer for spaces within', () => {
+    const units = Array.from({ length: 0x10000 }, (_, unit) => unit);
+    const trims = (unit: number): boolean => trimmed(`${String.fromCharCode(unit)}a`) === 'a';
+    const isSpace = (unit: number): boolean => /^\p{White_Space}$/u.test(String.fromCharCode(unit));
+    expect(units.filter(trims)).toEqual(units.filter(isSpace));
+    expect(trimmed(' \u3000\n')).toBe('');
+    const long = `b${' '.repeat(1_000_000)}c`;
+    expect(trimmed(` ${long} `)).toBe(long);
   });
 
   it('keeps a batch that is larger than its scratch memory', () => {

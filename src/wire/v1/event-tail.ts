@@ -14,6 +14,11 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const SPACE = 0x20;
+/** Unicode's White_Space beyond ASCII; all are single UTF-16 units. */
+const WIDE_SPACES = new Set([
+  0x85, 0xa0, 0x1680, 0x2000, 0x2001, 0x2002, 0x2003, 0x2004, 0x2005, 0x2006, 0x2007, 0x2008, 0x2009, 0x200a, 0x2028,
+  0x2029, 0x202f, 0x205f, 0x3000,
+]); // prettier-ignore
 /** The keys and booleans that may be injected, with their punctuation, a uuid, and a time. */
 const MAX_FIXED_BYTES = 320;
 /** A character written as JSON again. */
@@ -21,13 +26,21 @@ const MAX_ESCAPED_BYTES = 6;
 /** A distinct_id that is kept has at most 200 bytes. */
 const MAX_DISTINCT_ID_JSON_BYTES = 200 * MAX_ESCAPED_BYTES;
 
-const EDGE_SPACE = /^\p{White_Space}+|\p{White_Space}+$/gu;
-
-/** Rust's `trim`, which PostHog uses: Unicode's White_Space, not JavaScript's own list. */
+/**
+ * Rust's `trim`, which PostHog uses: Unicode's White_Space, not JavaScript's own list. By hand, since a pattern for the end
+ * of a text starts over at each space within it.
+ */
 export function trimmed(text: string): string {
-  return isVisibleAscii(text.charCodeAt(0)) && isVisibleAscii(text.charCodeAt(text.length - 1))
-    ? text
-    : text.replace(EDGE_SPACE, '');
+  let start = 0;
+  let end = text.length;
+  while (start < end && isWhiteSpace(text.charCodeAt(start))) start += 1;
+  while (end > start && isWhiteSpace(text.charCodeAt(end - 1))) end -= 1;
+  return end - start === text.length ? text : text.slice(start, end);
+}
+
+function isWhiteSpace(unit: number): boolean {
+  if (unit < 0x7f) return unit === SPACE || (unit >= 0x09 && unit <= 0x0d);
+  return WIDE_SPACES.has(unit);
 }
 
 function isVisibleAscii(unit: number): boolean {
