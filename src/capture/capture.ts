@@ -52,7 +52,7 @@ export interface CaptureRequest {
 /** `body` undefined: 204. */
 export interface CaptureAnswer {
   readonly kind: 'stored';
-  readonly body: Buffer | undefined;
+  readonly body: string | undefined;
 }
 
 export interface CaptureLimits extends EventLimits {

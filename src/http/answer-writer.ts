@@ -64,7 +64,9 @@ export function writeBody(
   const length = typeof answer.body === 'string' ? Buffer.byteLength(answer.body) : answer.body.length;
   const headers = headersOf(context, answer.contentType ?? JSON_TYPE, length);
   response.writeHead(answer.status, more.length === 0 ? headers : [...headers, ...more]);
-  response.end(answer.body);
+  // ASCII alone: the same bytes, and cheaper to write.
+  if (typeof answer.body === 'string') response.end(answer.body, answer.body.length === length ? 'latin1' : 'utf8');
+  else response.end(answer.body);
 }
 
 /** 304: the client's copy is good. It says nothing of type and length, which are those of the copy. */

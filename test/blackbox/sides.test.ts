@@ -127,6 +127,7 @@ const configKeys = {
   toolbarParams: {},
 };
 const echoed = { token: 'phc_flags', ...configKeys };
+const decided = { ...echoed, config: { enable_collect_everything: true } };
 const definitions = { flags: [], group_type_mapping: {}, cohorts: {} };
 const partial = (name: string, count: string) => ({
   partialSuccess: { [name]: count, errorMessage: expect.stringContaining('keeps events only') as string },
@@ -154,16 +155,16 @@ const rows: readonly Row[] = [
   ['12', 'flags of Elixir, gzip with its header', '/flags?v=2', POST(gzipSync(flagsBodyPython), { ...jsonType, ...gzipHeader }), 200, newFlags],
   ['2.1', 'flags of posthog-js 1.418, base64 form', '/flags/?v=2&compression=base64', POST(base64Form, form), 200, newFlags],
   ['2.1', 'flags of posthog-js 1.350, base64 form', '/flags/?v=2&ip=0&_=1795615510000&ver=1.350.0&compression=base64', POST(base64Form, form), 200, newFlags],
-  ['2.1', 'decide of very old posthog-js, LZ-string form', '/decide/?v=2&compression=lz64', POST(`data=${encodeURIComponent(lzString.compressToBase64(flagsBody))}&compression=lz64`, form), 200, { ...oldFlags, ...echoed }],
+  ['2.1', 'decide of very old posthog-js, LZ-string form', '/decide/?v=2&compression=lz64', POST(`data=${encodeURIComponent(lzString.compressToBase64(flagsBody))}&compression=lz64`, form), 200, { ...oldFlags, ...decided }],
   ['20.3', 'flags of Python 7.91', '/flags/?v=4', POST(flagsBodyPython, jsonType), 200, newFlags],
   ['3.2', 'flags with config, JSON', '/flags/?v=2&config=true', POST(flagsBody, jsonType), 200, { ...newFlags, ...echoed }],
   ['3.2', 'flags with config, gzip', '/flags/?v=2&config=true', POST(gzipSync(flagsBodyPython), text), 200, { ...newFlags, ...echoed }],
   ['3.2', 'flags with config, base64 form', '/flags/?v=2&config=true', POST(base64Form, form), 200, { ...newFlags, ...echoed }],
   ['14', 'flags without v', '/flags/', POST(flagsBody, jsonType), 200, { ...oldFlags, ...echoed }],
-  ['14', 'decide v3 of old SDKs', '/decide/?v=3', POST(base64Form, form), 200, { ...oldFlags, ...echoed }],
-  ['20.3', 'decide v3 of old Java', '/decide/?v=3', POST(flagsBodyPython, jsonType), 200, { ...oldFlags, ...echoed }],
-  ['14', 'decide v4', '/decide?v=4', POST(flagsBody, jsonType), 200, { ...newFlags, ...echoed }],
-  ['14', 'decide by GET', `/decide/?v=3&data=${encodeURIComponent(Buffer.from(flagsBody).toString('base64'))}`, {}, 200, { ...oldFlags, ...echoed }],
+  ['14', 'decide v3 of old SDKs', '/decide/?v=3', POST(base64Form, form), 200, { ...oldFlags, ...decided }],
+  ['20.3', 'decide v3 of old Java', '/decide/?v=3', POST(flagsBodyPython, jsonType), 200, { ...oldFlags, ...decided }],
+  ['14', 'decide v4', '/decide?v=4', POST(flagsBody, jsonType), 200, { ...newFlags, ...decided }],
+  ['14', 'decide by GET', `/decide/?v=3&data=${encodeURIComponent(Buffer.from(flagsBody).toString('base64'))}`, {}, 200, { ...oldFlags, ...decided }],
   ['14', 'flags by GET without anything', '/flags/?v=2', {}, 200, newFlags],
   ['14', 'flags that are no JSON', '/flags/?v=2', POST('{"token":', jsonType), 400, fault('invalid_json')],
   ['14', 'flags in damaged gzip', '/flags/?v=2', POST(gzipSync(flagsBody).subarray(0, 40), text), 400, fault('invalid_encoding')],

@@ -1,7 +1,8 @@
-/** What a v0 request is answered with, as bytes (protocol.md 5.1, interface.md 2). */
+/** What a v0 request is answered with, (protocol.md 5.1, interface.md 2). */
 import type { Rejection } from '../../event/outcome.ts';
 
-export const STORED_ANSWER = Buffer.from('{"status":"Ok"}');
+/** Text and no bytes: the runtime then writes head and body as one. */
+export const STORED_ANSWER = '{"status":"Ok"}';
 
 /** One refused event of a request whose others were stored. */
 export interface NamedRejection {
@@ -12,10 +13,10 @@ export interface NamedRejection {
 }
 
 /** @param rejected those to name; none gives exactly PostHog's bytes */
-export function storedAnswer(rejected: readonly NamedRejection[]): Buffer {
+export function storedAnswer(rejected: readonly NamedRejection[]): string {
   if (rejected.length === 0) return STORED_ANSWER;
   const named = rejected.map(({ index, uuid, rejection: { code, detail } }) => ({ index, uuid, code, detail }));
-  return Buffer.from(JSON.stringify({ status: 'Ok', rejected: named }));
+  return JSON.stringify({ status: 'Ok', rejected: named });
 }
 
 /** Where in the request the fault is: `distinct_id`, `1.distinct_id` or `batch.1.distinct_id`. */

@@ -70,6 +70,9 @@ function isPlainJson(source: PayloadSource): boolean {
 
 export function choosePayload(source: PayloadSource): Payload | Fault {
   if (isPlainJson(source)) return { kind: 'plain', bytes: source.body };
+  if (source.data === undefined && isGzip(source.body) && !isFormType(source.contentType)) {
+    return { kind: 'gzip', bytes: source.body };
+  }
   const raw = source.data === undefined ? source.body : Buffer.from(source.data, 'utf8');
   if (raw.length === 0) return fault('missing_payload');
   const unwrapped = looksLikeForm(raw) ? undefined : unwrapBase64(raw);
