@@ -15,7 +15,7 @@ import {
   startHedgerow,
   stopAndRemove,
   testKeys,
-  untilCounted,
+  untilLoaded,
   type Hedgerow,
 } from '../harness/hedgerow.ts';
 import { nextV1Request, v1ProblemOf } from './v1-requests.ts';
@@ -277,9 +277,7 @@ it(
     expect(perStatus.get(200) ?? 0).toBeGreaterThan(sentCount / 20);
 
     // What was accepted is what the store has: the loader got past every one of them.
-    const marker = { api_key: testKeys.public, event: 'behind the fuzz', distinct_id: 'd' };
-    expect((await post(`${server.url}/e/`, marker)).status).toBe(200);
-    await untilCounted(server, "event = 'behind the fuzz'", 1);
+    await untilLoaded(server);
     const metrics = (await ask(`${server.url}/metrics`)).text;
     const accepted = Number(/^hedgerow_events_accepted_total (\d+)/m.exec(metrics)?.[1]);
     const duplicates = Number(/^hedgerow_events_duplicate_total (\d+)/m.exec(metrics)?.[1] ?? 0);
@@ -309,8 +307,7 @@ it(
       const good = events.filter((text, index) => !bad.has(index) && nameOf(text) === name);
       expected.set(name, good.length);
     }
-    await post(`${server.url}/e/`, { api_key: testKeys.public, event: 'behind the samples', distinct_id: 'd' });
-    await untilCounted(server, "event = 'behind the samples'", 1);
+    await untilLoaded(server);
     const rows = await sql(
       server,
       "select event, count() from events where startsWith(event, 'sample ') group by event",

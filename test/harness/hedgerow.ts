@@ -98,6 +98,14 @@ export async function startHedgerow(options: StartOptions = {}): Promise<Hedgero
   };
 }
 
+/** All that was acknowledged so far is in the store. A later event proves less: a block becomes visible in parts. */
+export async function untilLoaded(server: Hedgerow, deadlineMs = 30_000): Promise<void> {
+  await until(async () => /^hedgerow_loader_lag_events 0$/m.test(await (await fetch(`${server.url}/metrics`)).text()), {
+    deadlineMs,
+    what: 'the loader has caught up',
+  });
+}
+
 export async function stopAndRemove(server: Hedgerow): Promise<void> {
   await server.stop();
   rmSync(server.dataDir, { recursive: true, force: true });
