@@ -14,7 +14,7 @@ const MAX_LIB_BYTES = 0xffff;
 
 export class Normalizer {
   readonly #ids: IdSource;
-  readonly #uuid = Buffer.alloc(16);
+  readonly #uuid = new Int32Array(4);
   readonly #timestamps = new FastTimestamps();
 
   constructor(ids: IdSource) {
@@ -36,13 +36,13 @@ export class Normalizer {
           request.receivedAtMs,
         );
     const uuid = this.#uuid;
-    if (!event.hasUuid) this.#ids.writeUuidV7(timestampMs, uuid, 0);
+    if (!event.hasUuid) this.#ids.fillUuidV7(timestampMs, uuid);
     return capturedEvent({
       raw,
-      uuid0: event.hasUuid ? event.uuid0 : uuid.readInt32BE(0),
-      uuid1: event.hasUuid ? event.uuid1 : uuid.readInt32BE(4),
-      uuid2: event.hasUuid ? event.uuid2 : uuid.readInt32BE(8),
-      uuid3: event.hasUuid ? event.uuid3 : uuid.readInt32BE(12),
+      uuid0: event.hasUuid ? event.uuid0 : (uuid[0] as number),
+      uuid1: event.hasUuid ? event.uuid1 : (uuid[1] as number),
+      uuid2: event.hasUuid ? event.uuid2 : (uuid[2] as number),
+      uuid3: event.hasUuid ? event.uuid3 : (uuid[3] as number),
       timestampMs,
       name: raw.nameStart < 0 ? IDENTIFY : unescaped(raw, raw.nameStart, raw.nameEnd, eventFlags.nameIsEscaped),
       distinctId: event.distinctId,

@@ -8,7 +8,9 @@ import { type Fault, fault } from '../../errors.ts';
 import { eventFlags, type RawEvent } from '../raw-event.ts';
 import { BadJson, JsonScanner } from '../json/json-scanner.ts';
 import { placeOf, stringText } from '../json/json-text.ts';
-import { EventFields, EventFieldsPool, type RootFields } from './event-fields.ts';
+import { plainTextEnd } from '../json/plain-value.ts';
+import { EventFields, EventFieldsPool, type RootFields, type TextField } from './event-fields.ts';
+import { MemberTrail } from './member-trail.ts';
 import { distinctIdForm, PropertiesDecoder } from './properties-decoder.ts';
 import { topLevelFields, type TopLevelField, WIRE_NAMES } from './field-names.ts';
 
@@ -28,6 +30,7 @@ const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
+const COMMA = 0x2c;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
 const LOWER_F = 0x66;
@@ -64,6 +67,7 @@ export class DocumentDecoder {
   readonly #rootFields = new EventFields();
   readonly #pool = new EventFieldsPool();
   readonly #properties = new PropertiesDecoder(this.#scanner);
+  readonly #trail = new MemberTrail<TopLevelField | undefined>();
   #tokensConflict = false;
 
   /**
@@ -75,8 +79,7 @@ export class DocumentDecoder {
     const scanner = this.#scanner;
     const isMarked = text.length >= 3 && text.compare(BYTE_ORDER_MARK, 0, 3, 0, 3) === 0;
     const body = isMarked ? text.subarray(3) : text;
-    this.#pool.reset();
-    this.#properties.reset();
+    this.release();
     scanner.reset(body);
     this.#tokensConflict = false;
     try {
@@ -97,8 +100,9 @@ export class DocumentDecoder {
   /** Nobody looks at the events any more: their text can go. */
   release(): void {
     this.#pool.reset();
-    this.#properties.reset();
     this.#rootFields.release();
+    this.#properties.forget();
+    this.#trail.forget();
   }
 
   #document(body: Buffer, options: { readonly isEngage: boolean }): DecodedDocument | Fault {
@@ -132,7 +136,7 @@ export class DocumentDecoder {
       end: 0,
     };
     const fields = this.#rootFields;
-    this.#object(fields, root, body);
+    this.#root(fields, root, body);
     root.end = scanner.at;
     this.#assertEnd();
     return this.#shape(body, fields, root, options);
@@ -195,7 +199,7 @@ export class DocumentDecoder {
       if (events.length >= MAX_EVENTS_PER_REQUEST) throw new TooManyEvents();
       const fields = this.#pool.take();
       if (scanner.peek() === OPEN_BRACE) {
-        this.#object(fields, undefined, body);
+        this.#event(fields, body);
       } else {
         fields.reset(scanner.at);
         scanner.value();
@@ -205,8 +209,8 @@ export class DocumentDecoder {
     } while (scanner.nextElement());
   }
 
-  /** At `{`: fills `fields`; `root` is given for the document's own object. */
-  #object(fields: EventFields, root: RootFields | undefined, body: Buffer): void {
+  /** At the `{` of the document's own object. */
+  #root(fields: EventFields, root: RootFields, body: Buffer): void {
     const scanner = this.#scanner;
     fields.reset(scanner.at);
     scanner.open(true);
@@ -215,18 +219,59 @@ export class DocumentDecoder {
     } else {
       do {
         scanner.key();
-        const field = scanner.stringIsEscaped
-          ? topLevelFields.findText(
-              stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
-            )
-          : topLevelFields.find(body, scanner.stringStart, scanner.stringEnd);
+        const field = topLevelFields.ofKey(scanner);
         if (field === undefined) scanner.value();
         else this.#field(field, fields, root, body);
       } while (scanner.nextMember());
     }
-    if (fields.nameStart < 0 && !fields.hasNameField) {
-      fields.blame('missing_event_name', 'event', 'the event has no "event"');
+    blameNameless(fields);
+  }
+
+  /** At the `{` of an event among others, whose members are compared with those of the one before (member-trail.ts). */
+  #event(fields: EventFields, body: Buffer): void {
+    const scanner = this.#scanner;
+    const trail = this.#trail;
+    fields.reset(scanner.at);
+    scanner.open(true);
+    if (scanner.peek() === CLOSE_BRACE) {
+      scanner.close();
+      blameNameless(fields);
+      return;
     }
+    trail.enter(body);
+    for (let place = 0; ; place++) {
+      const start = scanner.at;
+      const same = trail.sameBytes(place, start, body);
+      let field: TopLevelField | undefined;
+      if (same > 0) {
+        field = trail.field(place);
+        scanner.at = start + trail.keyBytes(place);
+      } else {
+        scanner.key();
+        field = topLevelFields.ofKey(scanner);
+      }
+      const valueStart = scanner.at;
+      let valueEnd = -1;
+      if (body[valueStart] === QUOTE && isTextField(field) && (fields.seen & SEEN_BITS[field]) === 0) {
+        const known = same > 0 ? trail.memberBytes(place) : 0;
+        const isRepeated = known > 0 && same === known;
+        valueEnd = isRepeated ? start + same : plainTextEnd(body, valueStart, same < known ? start + same : 0);
+        if (valueEnd >= 0) {
+          scanner.at = valueEnd;
+          fields.notePlainText(field, valueStart + 1, valueEnd - 1);
+          fields.seen |= SEEN_BITS[field];
+        }
+      }
+      if (valueEnd < 0) {
+        if (field === undefined) scanner.value();
+        else this.#field(field, fields, undefined, body);
+      }
+      trail.noteKey(place, field, start, valueStart);
+      trail.noteMember(place, valueEnd < 0 ? 0 : valueEnd - start);
+      if (body[scanner.at] === COMMA) scanner.at += 1;
+      else if (!scanner.nextMember()) break;
+    }
+    blameNameless(fields);
   }
 
   #field(field: TopLevelField, fields: EventFields, root: RootFields | undefined, body: Buffer): void {
@@ -385,4 +430,14 @@ export class DocumentDecoder {
     const { stringStart, stringEnd, stringIsEscaped } = this.#scanner;
     return stringText(body, { start: stringStart, end: stringEnd, isEscaped: stringIsEscaped });
   }
+}
+
+function blameNameless(fields: EventFields): void {
+  if (fields.nameStart < 0 && !fields.hasNameField) {
+    fields.blame('missing_event_name', 'event', 'the event has no "event"');
+  }
+}
+
+function isTextField(field: TopLevelField | undefined): field is TextField {
+  return field === 'event' || field === 'distinctId' || field === 'uuid' || field === 'timestamp';
 }

@@ -1,4 +1,8 @@
 import { type DistinctIdForm, type EventFault, eventFlags, type RawEvent } from '../raw-event.ts';
+import type { TopLevelField } from './field-names.ts';
+
+/** Those of an event's own fields that are strings. */
+export type TextField = Extract<TopLevelField, 'event' | 'distinctId' | 'uuid' | 'timestamp'>;
 
 const EMPTY = Buffer.alloc(0);
 const MAX_KEPT_EVENTS = 1000;
@@ -74,6 +78,31 @@ export class EventFields implements RawEvent {
   /** The first problem stays: it is the one that the answer names. */
   blame(code: EventFault['code'], field: string | undefined, problem: string): void {
     this.fault ??= { code, field, problem };
+  }
+
+  /** A string without escapes, `[start, end)` between its quotes. */
+  notePlainText(field: TextField, start: number, end: number): void {
+    switch (field) {
+      case 'event':
+        this.hasNameField = true;
+        this.nameStart = start;
+        this.nameEnd = end;
+        return;
+      case 'distinctId':
+        this.distinctIdForm = 'plain';
+        this.distinctIdStart = start;
+        this.distinctIdEnd = end;
+        return;
+      case 'uuid':
+        if (start === end) return;
+        this.uuidStart = start;
+        this.uuidEnd = end;
+        return;
+      case 'timestamp':
+        this.timestampStart = start;
+        this.timestampEnd = end;
+        return;
+    }
   }
 
   /** Scanned to its end: what the top level lacks is taken from `properties`. */

@@ -2,6 +2,9 @@
  * Which of the protocol's fields a JSON key names (protocol.md 3.2, 3.3, 3.8). Keys are compared as bytes: a string a key
  * would cost more than the rest of the scan.
  */
+import type { JsonScanner } from '../json/json-scanner.ts';
+import { stringText } from '../json/json-text.ts';
+
 const topLevelNames = {
   event: ['event'],
   token: ['token', '$token', 'api_key'],
@@ -67,9 +70,10 @@ export class FieldTable<F extends string> {
     return undefined;
   }
 
-  /** For a key that was written with escapes. */
-  findText(key: string): F | undefined {
-    return this.#byName.get(key);
+  /** The field that the key names which the scanner passed last. */
+  ofKey({ text, stringStart: start, stringEnd: end, stringIsEscaped }: JsonScanner): F | undefined {
+    if (!stringIsEscaped) return this.find(text, start, end);
+    return this.#byName.get(stringText(text, { start, end, isEscaped: true }));
   }
 }
 

@@ -3,55 +3,37 @@
  * there (protocol.md 3.2, 3.5, 3.8).
  *
  * Two shortcuts, each measured (docs/decisions/0007-json-scanner.md):
- * - The plain cases (no space, no escape, a string, a short number, a literal) are walked here, in local variables.
- * - The events of a batch look alike. A member that has the same bytes as the one in its place in the event before was
- *   checked with that one: it is compared, four bytes at a time, instead of scanned.
+ * - The plain cases (no space, no escape, a text, a short number, a literal) are walked here, in local variables.
+ * - A member that has the same bytes as the one in its place in the event before was checked with that one: it is compared,
+ *   four bytes at a time, instead of scanned; where it differs in the midst of a text, the scan goes on from there.
  * Whatever is not plain goes to the scanner from where it began, so that there is one judge of what is JSON.
  */
 import { eventFlags, type DistinctIdForm } from '../raw-event.ts';
 import { type JsonScanner, STRING_CLASS } from '../json/json-scanner.ts';
-import { stringText } from '../json/json-text.ts';
+import { endsMember, plainEnd } from '../json/plain-value.ts';
 import type { EventFields } from './event-fields.ts';
 import { propertyFields, type PropertyField } from './field-names.ts';
+import { MemberTrail } from './member-trail.ts';
 
 const QUOTE = 0x22;
 const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const COLON = 0x3a;
-const MINUS = 0x2d;
-const DOT = 0x2e;
-const ZERO = 0x30;
-const NINE = 0x39;
 const LOWER_F = 0x66;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
-/** Below the 19 from which a number may be beyond 64 bits. */
-const MAX_PLAIN_DIGITS = 18;
-/** Members of an event of which the next event's are compared. */
-const MAX_TRAIL = 96;
-
-const NOTHING: DataView = new DataView(new ArrayBuffer(0));
 
 export class PropertiesDecoder {
   readonly #scanner: JsonScanner;
-  // The trail: by its place, the member that was plain and lay there last, in the same text.
-  readonly #starts = new Int32Array(MAX_TRAIL);
-  /** From the key's quote to the colon, both included; 0: nothing is known. */
-  readonly #keyBytes = new Int32Array(MAX_TRAIL);
-  /** Up to the end of the value; 0: the value was not plain. */
-  readonly #memberBytes = new Int32Array(MAX_TRAIL);
-  readonly #fields: (PropertyField | undefined)[] = Array.from({ length: MAX_TRAIL });
-  #known = 0;
-  #view: DataView = NOTHING;
+  readonly #trail = new MemberTrail<PropertyField | undefined>();
 
   constructor(scanner: JsonScanner) {
     this.#scanner = scanner;
   }
 
-  /** The next text is another: nothing is known of it. */
-  reset(): void {
-    this.#known = 0;
-    this.#view = NOTHING;
+  /** Another text: nothing is known of it. */
+  forget(): void {
+    this.#trail.forget();
   }
 
   /** At the `{`. */
@@ -64,9 +46,7 @@ export class PropertiesDecoder {
       scanner.close();
       fields.flags |= eventFlags.propertiesAreEmpty;
     } else {
-      if (this.#known > 0 && this.#view === NOTHING) {
-        this.#view = new DataView(body.buffer, body.byteOffset, body.length);
-      }
+      this.#trail.enter(body);
       this.#members(fields, body);
     }
     fields.propertiesEnd = scanner.at;
@@ -75,30 +55,17 @@ export class PropertiesDecoder {
 
   #members(fields: EventFields, body: Buffer): void {
     const scanner = this.#scanner;
-    const starts = this.#starts;
-    const keyBytes = this.#keyBytes;
-    const memberBytes = this.#memberBytes;
-    const view = this.#view;
+    const trail = this.#trail;
     const end = body.length;
     let { at } = scanner;
     for (let place = 0; ; place++) {
-      const memberStart = at;
+      const start = at;
+      const same = trail.sameBytes(place, start, body);
       let field: PropertyField | undefined;
-      let same = 0; // leading bytes that the trail has too
-      let isKeyKnown = false;
-      if (place < this.#known) {
-        const before = starts[place] as number;
-        const known = (memberBytes[place] as number) || (keyBytes[place] as number);
-        const most = Math.min(known, end - at);
-        while (same + 4 <= most && view.getInt32(before + same) === view.getInt32(at + same)) same += 4;
-        while (same < most && body[before + same] === body[at + same]) same += 1;
-        isKeyKnown = same > 0 && same >= (keyBytes[place] as number);
-      }
-      if (isKeyKnown) {
-        field = this.#fields[place];
-        at += keyBytes[place] as number;
+      if (same > 0) {
+        field = trail.field(place);
+        at = start + trail.keyBytes(place);
       } else {
-        same = 0;
         let i = at + 1;
         if (body[at] === QUOTE) while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
         if (i > at + 1 && body[i] === QUOTE && body[i + 1] === COLON) {
@@ -108,21 +75,15 @@ export class PropertiesDecoder {
           scanner.at = at;
           scanner.key();
           ({ at } = scanner);
-          field = scanner.stringIsEscaped
-            ? propertyFields.findText(
-                stringText(body, { start: scanner.stringStart, end: scanner.stringEnd, isEscaped: true }),
-              )
-            : propertyFields.find(body, scanner.stringStart, scanner.stringEnd);
+          field = propertyFields.ofKey(scanner);
         }
       }
       const valueStart = at;
-      // The value's end when it is plain, else -1.
       let valueEnd = -1;
       if (field === undefined || field === 'lib' || field === 'libVersion') {
-        const known = memberBytes[place] as number;
-        const isRepeated = isKeyKnown && known > 0 && same === known && endsMember(body[memberStart + same]);
-        if (isRepeated) valueEnd = memberStart + same;
-        else valueEnd = plainEnd(body, valueStart, same < known ? memberStart + same : 0);
+        const known = same > 0 ? trail.memberBytes(place) : 0;
+        const isRepeated = known > 0 && same === known && endsMember(body[start + same]);
+        valueEnd = isRepeated ? start + same : plainEnd(body, valueStart, same < known ? start + same : 0);
       }
       if (valueEnd >= 0) {
         at = valueEnd;
@@ -133,13 +94,8 @@ export class PropertiesDecoder {
         else this.#property(field, fields);
         ({ at } = scanner);
       }
-      if (place < MAX_TRAIL) {
-        starts[place] = memberStart;
-        keyBytes[place] = valueStart - memberStart;
-        memberBytes[place] = valueEnd < 0 ? 0 : valueEnd - memberStart;
-        this.#fields[place] = field;
-        if (place >= this.#known) this.#known = place + 1;
-      }
+      trail.noteKey(place, field, start, valueStart);
+      trail.noteMember(place, valueEnd < 0 ? 0 : valueEnd - start);
       if (body[at] === COMMA) {
         at += 1;
         continue;
@@ -207,54 +163,6 @@ export class PropertiesDecoder {
 export function distinctIdForm(first: number, isEscaped: boolean): DistinctIdForm {
   if (first !== QUOTE) return 'other';
   return isEscaped ? 'escaped' : 'plain';
-}
-
-function endsMember(byte: number | undefined): boolean {
-  return byte === COMMA || byte === CLOSE_BRACE;
-}
-
-/**
- * @param from for a string: up to here its bytes are known to be plain
- * @returns the end of the value that begins at `start`; -1 when it is not plain
- */
-function plainEnd(body: Buffer, start: number, from: number): number {
-  const end = body.length;
-  const first = body[start];
-  if (first === QUOTE) {
-    let i = from > start ? from : start + 1;
-    while (i < end && STRING_CLASS[body[i] as number] === 0) i += 1;
-    return body[i] === QUOTE ? i + 1 : -1;
-  }
-  if (first === LOWER_T || first === LOWER_F || first === LOWER_N) return literalEnd(body, start, first);
-  if (first === undefined || (first !== MINUS && (first < ZERO || first > NINE))) return -1;
-  const digits = first === MINUS ? start + 1 : start;
-  let i = digits;
-  while (i < end && (body[i] as number) >= ZERO && (body[i] as number) <= NINE) i += 1;
-  const count = i - digits;
-  if (count === 0 || count > MAX_PLAIN_DIGITS || (count > 1 && body[digits] === ZERO)) return -1;
-  if (body[i] === DOT) {
-    const fraction = i + 1;
-    i = fraction;
-    while (i < end && (body[i] as number) >= ZERO && (body[i] as number) <= NINE) i += 1;
-    if (i === fraction) return -1;
-  }
-  return endsMember(body[i]) ? i : -1;
-}
-
-/** `true`, `false`, `null`, with a comma or a brace behind. */
-function literalEnd(body: Buffer, start: number, first: number): number {
-  let i = start + 1;
-  if (first === LOWER_T) {
-    if (body[i] !== 0x72 || body[i + 1] !== 0x75 || body[i + 2] !== 0x65) return -1;
-    i += 3;
-  } else if (first === LOWER_F) {
-    if (body[i] !== 0x61 || body[i + 1] !== 0x6c || body[i + 2] !== 0x73 || body[i + 3] !== 0x65) return -1;
-    i += 4;
-  } else {
-    if (body[i] !== 0x75 || body[i + 1] !== 0x6c || body[i + 2] !== 0x6c) return -1;
-    i += 3;
-  }
-  return endsMember(body[i]) ? i : -1;
 }
 
 function notePlainLibrary(

@@ -131,7 +131,7 @@ export class BatchScanner {
       else {
         do {
           scanner.key();
-          const field = this.#find(rootFields);
+          const field = rootFields.ofKey(this.#scanner);
           if (field !== undefined && seen.has(field)) this.#blame(`"${rootNames[field][0]}" is given twice`);
           if (field !== undefined) seen.add(field);
           switch (field) {
@@ -210,7 +210,7 @@ export class BatchScanner {
     } else {
       do {
         scanner.key();
-        const field = this.#find(eventFields);
+        const field = eventFields.ofKey(this.#scanner);
         if (field === undefined) {
           scanner.value();
           continue;
@@ -280,18 +280,11 @@ export class BatchScanner {
     }
     do {
       scanner.key();
-      const field = this.#find(libFields);
+      const field = libFields.ofKey(this.#scanner);
       const isString = scanner.peek() === QUOTE;
       scanner.value();
       if (field !== undefined) event[field] = isString ? this.#lastString() : undefined;
     } while (scanner.nextMember());
-  }
-
-  #find<F extends string>(fields: FieldTable<F>): F | undefined {
-    const { stringStart, stringEnd, stringIsEscaped } = this.#scanner;
-    return stringIsEscaped
-      ? fields.findText(stringText(this.#text, this.#lastString()))
-      : fields.find(this.#text, stringStart, stringEnd);
   }
 
   #eventString(field: EventField, index: number): StringSpan | undefined {

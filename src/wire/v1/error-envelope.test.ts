@@ -22,6 +22,16 @@ describe('V1’s envelope (protocol.md 8.4)', () => {
     [fault('internal_error'), 'internal_error', 'Internal Server Error. Nothing'],
     [fault('log_unavailable'), 'service_unavailable', 'Service Unavailable: transient error'],
     [fault('overloaded'), 'service_unavailable', 'Service Unavailable: too many'],
+    [
+      fault('quota_exceeded', { events: 1, used: 5, monthlyQuota: 5 }),
+      'billing_limit_exceeded',
+      'Billing quota exceeded. Events are being dropped. Upgrade your plan to resume ingestion.',
+    ],
+    [
+      fault('rate_limited', { events: 1, eventsPerSecond: 5, burst: 5 }),
+      'service_unavailable',
+      'Service Unavailable: rate limited',
+    ],
     [fault('revoked_api_key'), 'invalid_api_token', 'The provided API token is not valid. This'],
     [fault('starting'), 'service_unavailable', 'Service Unavailable: the server'],
     [fault('unknown_api_key'), 'unknown_api_token', 'API key does not belong to any project'],
@@ -33,5 +43,13 @@ describe('V1’s envelope (protocol.md 8.4)', () => {
       tag,
       says: beginning,
     });
+  });
+
+  it('sends who is over the quota to the page about quotas', () => {
+    const uri = (refusal: Fault): string | undefined => read(refusal)['error_uri'];
+    expect(uri(fault('quota_exceeded', { events: 1, used: 5, monthlyQuota: 5 }))).toBe(
+      'https://posthog.com/docs/billing/limits',
+    );
+    expect(uri(fault('overloaded'))).toBe('https://posthog.com/docs/api');
   });
 });

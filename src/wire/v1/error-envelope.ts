@@ -8,6 +8,8 @@ interface Wording {
   readonly lead?: string;
   /** Instead of our own words, which speak of v0. */
   readonly description?: string;
+  /** Where to read about it, when not in the general documentation. */
+  readonly uri?: string;
 }
 
 const ERROR_URI = 'https://posthog.com/docs/api';
@@ -33,15 +35,25 @@ const WORDINGS: Readonly<Partial<Record<ErrorCode, Wording>>> = {
       'scope capture. For an SDK use the project’s public key instead; "hedgerow keys list" shows it.',
   },
   overloaded: away,
+  quota_exceeded: {
+    tag: 'billing_limit_exceeded',
+    lead: 'Billing quota exceeded. Events are being dropped. Upgrade your plan to resume ingestion.',
+    uri: 'https://posthog.com/docs/billing/limits',
+  },
+  rate_limited: away,
   revoked_api_key: badToken,
   starting: away,
   unknown_api_key: { tag: 'unknown_api_token' },
 };
 
 export function errorEnvelope({ code, detail }: Fault): Buffer {
-  const { tag, lead, description } = WORDINGS[code] ?? {};
+  const { tag, lead, description, uri } = WORDINGS[code] ?? {};
   return Buffer.from(
-    JSON.stringify({ error: tag ?? code, error_description: description ?? led(lead, detail), error_uri: ERROR_URI }),
+    JSON.stringify({
+      error: tag ?? code,
+      error_description: description ?? led(lead, detail),
+      error_uri: uri ?? ERROR_URI,
+    }),
   );
 }
 
