@@ -112,14 +112,26 @@ async function benchHttp() {
   await stop(bare);
 }
 
-async function metric(url, name) {
+/** All of them at one moment: @returns the number of a name */
+async function metrics(url) {
   const text = await (await fetch(`${url}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+  return (name) => Number(new RegExp(`^${name} (\\S+)`, 'm').exec(text)?.[1] ?? Number.NaN);
+}
+
+const metric = async (url, name) => (await metrics(url))(name);
+
+/** Means of a fifth of the samples each. */
+function fifths(samples) {
+  const length = Math.max(1, Math.floor(samples.length / 5));
+  return [0, 1, 2, 3, 4].map((i) => {
+    const part = samples.slice(i * length, (i + 1) * length);
+    return part.reduce((sum, each) => sum + each, 0) / part.length;
+  });
 }
 
 async function benchAll() {
   process.stdout.write(
-    `\nEverything on one core, loading included: what is loaded in a second while the load lasts, and what waits at its end\n`,
+    `\nEverything on one core, loading included: what waits to be loaded in the first, the middle and the last fifth of the time (means)\n`,
   );
   const bare = await startBare();
   for (const { name, body, events, connections, share } of [
@@ -131,14 +143,19 @@ async function benchAll() {
     const target = measured.requestsPerSecond * share;
     const lastMs = isShort ? 10_000 : 60_000;
     const before = await metric(hedgerow.url, 'hedgerow_events_stored_total');
+    const waiting = [];
+    const sampler = setInterval(async () => {
+      const numbers = await metrics(hedgerow.url);
+      const stored = numbers('hedgerow_events_stored_total') + numbers('hedgerow_events_duplicate_total') - before;
+      waiting.push(numbers('hedgerow_events_accepted_total') - stored);
+    }, lastMs / 60);
     const sent = await paced({ url: `${hedgerow.url}/batch/`, body: Buffer.from(body), perSecond: target, lastMs });
-    const accepted = await metric(hedgerow.url, 'hedgerow_events_accepted_total');
-    const stored =
-      (await metric(hedgerow.url, 'hedgerow_events_stored_total')) +
-      (await metric(hedgerow.url, 'hedgerow_events_duplicate_total')) -
-      before;
+    clearInterval(sampler);
+    const [first, , middle, , last] = fifths(waiting);
+    const perSecond = target * events;
+    const trend = last > middle + perSecond ? 'grows' : 'does not grow by a second of load';
     process.stdout.write(
-      `${name.padEnd(38)} asked for ${(target * events).toFixed(0)} events/s (${share} of bare), took ${((sent.answered * events * 1000) / lastMs).toFixed(0)}/s, waiting at the end ${(accepted - stored).toFixed(0)} events, p99 ${sent.p99Ms.toFixed(1)} ms\n`,
+      `${name.padEnd(38)} asked for ${perSecond.toFixed(0)} events/s (${share} of bare), took ${((sent.answered * events * 1000) / lastMs).toFixed(0)}/s for ${lastMs / 1000} s, waiting ${first.toFixed(0)} / ${middle.toFixed(0)} / ${last.toFixed(0)} events: ${trend}; p99 ${sent.p99Ms.toFixed(1)} ms\n`,
     );
     await stop(hedgerow);
   }

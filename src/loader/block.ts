@@ -7,23 +7,27 @@
  *   event whose uuid came earlier in the block       -> duplicates
  *   event whose uuid is stored, from this very record -> replayed: nothing to do
  *   event whose uuid is stored, from another record  -> duplicates
- *   any other event                                  -> events
+ *   any other event                                  -> events, its properties taken apart where we can
  */
+import { Impossible } from '../errors.ts';
 import { formatUuid } from '../event/uuid.ts';
 import { recordFlags } from '../record/layout.ts';
 import { RecordView } from '../record/record-view.ts';
 import { repairJson } from '../store/json-repair.ts';
+import { EventColumns } from '../store/event-columns.ts';
 import { DuplicateRows, EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
-import type { StoredRejection, StoredUuid } from '../store/store.ts';
+import type { BlockKind, StoredRejection, StoredUuid } from '../store/store.ts';
 
-export const MAX_BLOCK_BYTES = 8 << 20;
-export const MAX_BLOCK_RECORDS = 20_000;
+export const MAX_BLOCK_BYTES = 16 << 20;
+export const MAX_BLOCK_RECORDS = 40_000;
 
-export const fates = { load: 0, duplicate: 1, replayed: 2, rejection: 3, storedRejection: 4 } as const;
+/** `loadText`: to load, with its properties as text, for the engine to parse; `writeRows` decides it. */
+export const fates = { load: 0, duplicate: 1, replayed: 2, rejection: 3, storedRejection: 4, loadText: 5 } as const;
 
 /** Buffers that every block uses again. */
 export class BlockBuffers {
   readonly keys = new UuidKeys();
+  readonly eventColumns = new EventColumns();
   readonly events = new EventRows();
   readonly rejections = new RejectionRows();
   readonly duplicates = new DuplicateRows();
@@ -114,10 +118,32 @@ export interface Part {
 }
 
 /** Notes that the rows of `part` for `table` are in. Duplicates may be written again: their table replaces them. */
-export function markDone(fate: Uint8Array, part: Part, table: 'events' | 'rejections' | 'duplicates'): void {
-  if (table === 'duplicates') return;
-  const [from, to] =
-    table === 'events' ? [fates.load, fates.replayed] : ([fates.rejection, fates.storedRejection] as const);
+export function markDone(fate: Uint8Array, part: Part, kind: BlockKind): void {
+  switch (kind) {
+    case 'event_columns':
+      return change(fate, part, { from: fates.load, to: fates.replayed });
+    case 'events':
+      return change(fate, part, { from: fates.loadText, to: fates.replayed });
+    case 'rejections':
+      return change(fate, part, { from: fates.rejection, to: fates.storedRejection });
+    case 'duplicates':
+      return;
+    default:
+      throw new Impossible(kind);
+  }
+}
+
+/** The engine would not have them taken apart: what is left of `part` goes in as text. */
+export function markText(fate: Uint8Array, part: Part): void {
+  change(fate, part, { from: fates.load, to: fates.loadText });
+}
+
+interface FateChange {
+  readonly from: number;
+  readonly to: number;
+}
+
+function change(fate: Uint8Array, part: Part, { from, to }: FateChange): void {
   for (let i = part.first; i < part.end; i++) if (fate[i] === from) fate[i] = to;
 }
 
@@ -131,10 +157,19 @@ export interface WriteOptions {
 const parse: PropertiesMode = { kind: 'parse' };
 const rawOnly: PropertiesMode = { kind: 'raw_only' };
 
+/** How many records are written before whoever shares the thread gets a turn; a few milliseconds. */
+const RECORDS_A_TURN = 1000;
+
 /** Writes the rows of `part`, each for its table. @returns how many were repaired */
-export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuffers, options: WriteOptions): number {
-  const { events, rejections, duplicates } = buffers;
+export async function writeRows(
+  range: BlockRange,
+  fate: Uint8Array,
+  buffers: BlockBuffers,
+  options: WriteOptions,
+): Promise<number> {
+  const { eventColumns, events, rejections, duplicates } = buffers;
   const { stream, part } = options;
+  eventColumns.reset();
   events.reset();
   rejections.reset();
   duplicates.reset();
@@ -143,12 +178,13 @@ export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuf
   let repaired = 0;
   for (let i = 0; i < part.end && view.next(); i++) {
     if (i < part.first) continue;
+    if ((i - part.first + 1) % RECORDS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
     const origin = { stream, sequence: range.firstSequence + i };
     if (fate[i] === fates.rejection) {
       rejections.add(view, origin);
     } else if (fate[i] === fates.duplicate) {
       duplicates.add(view, origin);
-    } else if (fate[i] === fates.load) {
+    } else if (fate[i] === fates.load || fate[i] === fates.loadText) {
       let mode = options.rawOnly ? rawOnly : parse;
       const isSuspect =
         (view.flags & recordFlags.hasLongInteger) !== 0 || escapes.anyWithin(view.lastStart, view.lastEnd);
@@ -159,6 +195,8 @@ export function writeRows(range: BlockRange, fate: Uint8Array, buffers: BlockBuf
           repaired += 1;
         }
       }
+      if (mode.kind === 'parse' && fate[i] === fates.load && eventColumns.add(view, origin)) continue;
+      fate[i] = fates.loadText;
       events.add(view, origin, mode);
     }
   }

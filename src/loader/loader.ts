@@ -7,8 +7,9 @@
  *       is asked which uuids it holds and from which record (block.ts); the block's token is a second net.
  *   L3  Nothing that was acknowledged stops it. A block that the engine refuses is halved until the rows at fault are
  *       alone; they go in with their raw text and empty properties. Rows that bring the engine down end the same way.
- * Order    read -> look up -> insert events, rejections, duplicates -> commit. One block at a time.
- * Bounds   One read of the log (8 MiB, or one request) and one block of rows.
+ * Order    read -> look up -> insert events (those taken apart, then those as text), rejections, duplicates -> commit.
+ *          One block at a time.
+ * Bounds   One read of the log (16 MiB, or one request) and one block of rows, let go of after a burst.
  * Failure  Store away: the block is tried again, at growing intervals, for ever. A record of a newer version, or a
  *          damaged log: `done` rejects. Everything else that is not the store's is our own bug, and does too.
  * Freshness  What waits is loaded at once, but a small block no sooner than MIN_INTERVAL_MS after the one before: each
@@ -28,17 +29,20 @@ import {
   fates,
   markDone,
   markStored,
+  markText,
   MAX_BLOCK_BYTES,
   writeRows,
   type BlockRange,
   type Part,
 } from './block.ts';
-import type { LoadedBlock, LoaderStats, ProjectCounts } from './loader-stats.ts';
+import { freeMemory } from './free-memory.ts';
+import type { LoadedBlock, LoaderLag, LoaderStats, ProjectCounts } from './loader-stats.ts';
 
 const MIN_INTERVAL_MS = 250;
 /** A read at least this large is loaded without waiting for more. */
 const FULL_READ_BYTES = 2 << 20;
 const IDLE_WAIT_MS = 1000;
+const KEEP_AFTER_BURST_MS = 2000;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
 /** While the store is there and fails at inserts alone. */
@@ -59,11 +63,14 @@ export interface Loader {
   readonly done: Promise<void>;
   /** Finishes the block in hand. Idempotent; rejects never. */
   stop(): Promise<void>;
+  /** How far it is behind, now. Rejects when the log is closed. */
+  lag(): Promise<LoaderLag>;
 }
 
 export function startLoader(options: LoaderOptions): Loader {
   const stopping = new AbortController();
-  const done = new LoadLoop(options, stopping.signal).run();
+  const loop = new LoadLoop(options, stopping.signal);
+  const done = loop.run();
   const settled = done.then(
     () => undefined,
     () => undefined,
@@ -74,6 +81,7 @@ export function startLoader(options: LoaderOptions): Loader {
       stopping.abort();
       return settled;
     },
+    lag: () => loop.lag(),
   };
 }
 
@@ -85,8 +93,12 @@ interface BlockTally {
 class LoadLoop {
   readonly #options: LoaderOptions;
   readonly #signal: AbortSignal;
-  readonly #buffers = new BlockBuffers();
+  #buffers = new BlockBuffers();
+  /** When the last large block went through them, after which they hold tens of MiB. */
+  #lastBurstMs: number | undefined;
   readonly #next = new Map<StreamId, number>();
+  /** Nothing that waits behind `#next` was received before this; wall clock, ms. */
+  readonly #waitingSinceMs = new Map<StreamId, number>();
   /** Streams whose next block may be in the store already, in part: the first after a start. */
   readonly #settledStreams = new Set<StreamId>();
   #lastStartMs = Number.NEGATIVE_INFINITY;
@@ -104,25 +116,40 @@ class LoadLoop {
         if (this.#signal.aborted) return;
         loadedBytes += await this.#loadStream(stream);
       }
-      await this.#reportLag();
       if (loadedBytes === 0) await reader.waitForMore(IDLE_WAIT_MS, this.#signal);
+      if (loadedBytes < FULL_READ_BYTES) this.#forgetBurst();
       if (loadedBytes < FULL_READ_BYTES) await this.#pause(this.#lastStartMs + MIN_INTERVAL_MS - this.#now());
     }
   }
 
+  #forgetBurst(): void {
+    if (this.#lastBurstMs === undefined || this.#now() - this.#lastBurstMs < KEEP_AFTER_BURST_MS) return;
+    this.#lastBurstMs = undefined;
+    this.#buffers = new BlockBuffers();
+    freeMemory();
+  }
+
   /** @returns the bytes that it loaded */
   async #loadStream(stream: StreamId): Promise<number> {
-    const { reader } = this.#options;
+    const { reader, clock } = this.#options;
+    const readAtMs = clock.nowMs();
     const first = this.#next.get(stream) ?? (await reader.committed(stream)).sequence;
     this.#next.set(stream, first);
     const read = await reader.read({ stream, sequence: first }, MAX_BLOCK_BYTES);
-    if (read === undefined) return 0;
+    if (read === undefined) {
+      this.#waitingSinceMs.set(stream, readAtMs);
+      return 0;
+    }
+    this.#waitingSinceMs.set(stream, firstReceivedAtMs(read.bytes));
     this.#lastStartMs = this.#now();
+    if (read.bytes.length >= FULL_READ_BYTES) this.#lastBurstMs = this.#now();
     // A stop in the midst of a read leaves the offset where it was: what went in is recognised next time.
     if (!(await this.#loadRead(read))) return 0;
     const upTo: LogOffset = { stream, sequence: read.nextSequence };
     await reader.commit(upTo);
     this.#next.set(stream, read.nextSequence);
+    // A large read may have left out what was there already: what follows came no earlier than its last record.
+    this.#waitingSinceMs.set(stream, read.bytes.length < FULL_READ_BYTES ? readAtMs : lastReceivedAtMs(read.bytes));
     this.#settledStreams.add(stream);
     return read.bytes.length;
   }
@@ -226,30 +253,46 @@ class LoadLoop {
   async #insertRows(todo: Todo, part: Part, rawOnly: boolean): Promise<void> {
     const { store } = this.#options;
     const { stream, range, fate, tally } = todo;
-    const { events, rejections, duplicates } = this.#buffers;
-    const repaired = writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
+    const { eventColumns, events, rejections, duplicates } = this.#buffers;
+    const repaired = await writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
     const place = `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}`;
-    for (const [table, { rows, count }] of [
-      ['events', { rows: events.rows(), count: events.count }],
-      ['rejections', { rows: rejections.rows(), count: rejections.count }],
-      ['duplicates', { rows: duplicates.rows(), count: duplicates.count }],
+    for (const [kind, block] of [
+      ['event_columns', eventColumns],
+      ['events', events],
+      ['rejections', rejections],
+      ['duplicates', duplicates],
     ] as const) {
-      // With a sum of the rows: a log that was set up anew may use the same places for other records.
-      const deduplicationToken = `${place}:${crc32(rows)}`;
+      const { count } = block;
       if (count === 0) continue;
-      await store.insert({ table, rows, count, deduplicationToken });
+      const rows = block.rows();
+      // With a sum of the rows: a log that was set up anew may use the same places for other records.
+      const deduplicationToken = `${place}:${kind.replace('_', '-')}:${crc32(block.identity())}`;
+      try {
+        await store.insert({ kind, rows, count, deduplicationToken });
+      } catch (error) {
+        if (!(error instanceof BlockRefused) || kind !== 'event_columns') throw error;
+        markText(fate, part);
+        return this.#insertRows(todo, part, rawOnly);
+      }
       // At once: should the next table refuse its rows, the halves must not bring these again.
-      markDone(fate, part, table);
-      if (table === 'events') tally.repaired += repaired;
+      markDone(fate, part, kind);
+      if (kind === 'events') tally.repaired += repaired;
     }
   }
 
-  async #reportLag(): Promise<void> {
+  async lag(): Promise<LoaderLag> {
+    const { reader, clock } = this.#options;
     let records = 0;
-    for (const [stream, next] of this.#next) {
-      records += Math.max(0, (await this.#options.reader.durableEnd(stream)).sequence - next);
+    let oldestMs = 0;
+    for (const stream of this.#next.keys()) {
+      const end = (await reader.durableEnd(stream)).sequence;
+      const waiting = end - (this.#next.get(stream) ?? end);
+      if (waiting <= 0) continue;
+      records += waiting;
+      const nowMs = clock.nowMs();
+      oldestMs = Math.max(oldestMs, nowMs - (this.#waitingSinceMs.get(stream) ?? nowMs));
     }
-    this.#options.stats.lag(records);
+    return { records, oldestMs };
   }
 
   #now(): number {
@@ -306,6 +349,20 @@ interface Todo {
 
 interface Timing {
   readonly durationMs: number;
+}
+
+/** When the first of some records arrived. */
+function firstReceivedAtMs(bytes: Uint8Array): number {
+  const view = new RecordView(bytes);
+  view.next();
+  return view.receivedAtMs;
+}
+
+function lastReceivedAtMs(bytes: Uint8Array): number {
+  const view = new RecordView(bytes);
+  let lastMs = 0;
+  while (view.next()) lastMs = view.receivedAtMs;
+  return lastMs;
 }
 
 function loadedBlock(todo: Todo, { durationMs }: Timing): LoadedBlock {

@@ -1,108 +1,25 @@
 /**
- * Rows of a block in ClickHouse's RowBinary, written from records where they lie: no object a row.
+ * Rows of a block in ClickHouse's RowBinary, written from records where they lie: no object a row. Events come here only
+ * when their properties are for the engine to parse (event-columns.ts has the others).
  *
- * RowBinary: numbers little endian; text is its length (LEB128) and its bytes; Nullable is a byte (1 = null) before the
- * value; a UUID is two 64-bit halves, each little endian, so that the bytes of each half stand reversed. The columns and
- * their order are `eventInput` and its kin (schema.ts); a test loads a row of each and compares.
+ * Values as `ByteWriter` writes them; Nullable is a byte (1 = null) before the value. The columns and their order are
+ * `eventInput` and its kin (schema.ts); a test loads a row of each and compares.
  */
-import type { EpochMs } from '../event/ids.ts';
 import { recordFlags } from '../record/layout.ts';
 import type { RecordView } from '../record/record-view.ts';
-import { maxStoredMs, minStoredMs } from './schema.ts';
+import { ByteWriter } from './byte-writer.ts';
 import type { RowOrigin } from './store.ts';
 
-const KEPT_BYTES = 1 << 20;
+const FIRST_BYTES = 64 << 10;
 /** Everything of a row but its texts, generously. */
 const FIXED_ROW_BYTES = 256;
-const TWO_32 = 0x1_0000_0000;
-
-/** One reused, growing buffer; it shrinks back, so that one large block does not hold its memory for good. */
-class RowWriter {
-  #buffer = Buffer.allocUnsafeSlow(KEPT_BYTES);
-  #used = 0;
-
-  reset(): void {
-    if (this.#buffer.length > KEPT_BYTES * 16) this.#buffer = Buffer.allocUnsafeSlow(KEPT_BYTES);
-    this.#used = 0;
-  }
-
-  get byteLength(): number {
-    return this.#used;
-  }
-
-  bytes(): Uint8Array {
-    return this.#buffer.subarray(0, this.#used);
-  }
-
-  reserve(bytes: number): void {
-    const needed = this.#used + bytes;
-    if (needed <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
-    this.#buffer.copy(larger, 0, 0, this.#used);
-    this.#buffer = larger;
-  }
-
-  u8(value: number): void {
-    this.#buffer[this.#used++] = value;
-  }
-
-  u32(value: number): void {
-    this.#used = this.#buffer.writeUInt32LE(value, this.#used);
-  }
-
-  /** @param value whole, from 0 to 2^53 - 1 */
-  u64(value: number): void {
-    this.#used = this.#buffer.writeUInt32LE(value % TWO_32, this.#used);
-    this.#used = this.#buffer.writeUInt32LE(Math.floor(value / TWO_32), this.#used);
-  }
-
-  /** DateTime64(6): microseconds since 1970. */
-  instant(ms: EpochMs): void {
-    // What is no number cannot come from normalize; should it, the row must load all the same.
-    const clamped = Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, minStoredMs), maxStoredMs);
-    const micros = Math.round(clamped * 1000);
-    const high = Math.floor(micros / TWO_32);
-    this.#used = this.#buffer.writeUInt32LE(micros - high * TWO_32, this.#used);
-    this.#used = this.#buffer.writeInt32LE(high, this.#used);
-  }
-
-  uuid(from: Uint8Array, at: number): void {
-    const out = this.#buffer;
-    const start = this.#used;
-    for (let i = 0; i < 8; i++) {
-      out[start + i] = from[at + 7 - i] ?? 0;
-      out[start + 8 + i] = from[at + 15 - i] ?? 0;
-    }
-    this.#used = start + 16;
-  }
-
-  length(value: number): void {
-    let rest = value;
-    while (rest >= 0x80) {
-      this.u8((rest & 0x7f) | 0x80);
-      rest >>>= 7;
-    }
-    this.u8(rest);
-  }
-
-  slice(from: Buffer, start: number, end: number): void {
-    this.length(end - start);
-    this.#used += from.copy(this.#buffer, this.#used, start, end);
-  }
-
-  /** @param value at most 64 latin-1 characters */
-  shortText(value: string): void {
-    this.length(value.length);
-    this.#used += this.#buffer.write(value, this.#used, 'latin1');
-  }
-}
 
 /** What becomes of an event's properties: parsed, parsed from a repaired text, or kept as raw text alone. */
 export type PropertiesMode =
   { readonly kind: 'parse' } | { readonly kind: 'repaired'; readonly text: Uint8Array } | { readonly kind: 'raw_only' };
 
 abstract class Rows {
-  protected readonly out = new RowWriter();
+  protected readonly out = new ByteWriter(FIRST_BYTES);
   #count = 0;
 
   get count(): number {
@@ -123,7 +40,12 @@ abstract class Rows {
     return this.out.bytes();
   }
 
-  protected startRow(textBytes: number): RowWriter {
+  /** Tells these rows from others at the same place of another log. */
+  identity(): Uint8Array {
+    return this.out.bytes();
+  }
+
+  protected startRow(textBytes: number): ByteWriter {
     this.#count += 1;
     this.out.reserve(FIXED_ROW_BYTES + textBytes);
     return this.out;

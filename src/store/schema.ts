@@ -7,6 +7,8 @@
  * hundred years would make a part a month. Tables that only Hedgerow reads lie in a database of their own, so that every
  * name without a dot in a user's SQL is one that a user may read.
  */
+import type { BlockKind } from './store.ts';
+
 export const database = 'hedgerow';
 export const internalDatabase = 'hedgerow_internal';
 
@@ -54,6 +56,29 @@ export const eventInput = [
   ['is_historical', 'Bool'],
 ] as const;
 
+/** Columns of a block whose properties are taken apart already, in order; `EventColumns` writes them. */
+export const eventColumnsInput = [
+  ['uuid', 'UUID'],
+  ['event', 'String'],
+  ['distinct_id', 'String'],
+  ['timestamp', instant],
+  ['received_at', instant],
+  ['sent_at', `Nullable(${instant})`],
+  ['ip', 'String'],
+  ['authenticated', 'Bool'],
+  ['request_id', 'UUID'],
+  ['lib', 'String'],
+  ['lib_version', 'String'],
+  ['project_id', 'UInt32'],
+  ['properties_raw', 'String'],
+  ['stream', 'String'],
+  ['sequence', 'UInt64'],
+  ['request_index', 'UInt32'],
+  ['is_cookieless', 'Bool'],
+  ['is_historical', 'Bool'],
+  ['properties', propertiesType],
+] as const;
+
 /** As `eventInput`; `RejectionRows` writes them. */
 export const rejectionInput = [
   ['request_id', 'UUID'],
@@ -84,6 +109,12 @@ export const duplicateInput = [
 /** Our own table settings: a block is synced when its insert returns, and an insert of a known token does nothing. */
 const durable = 'non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1';
 
+/**
+ * A wide part of a `JSON` column is hundreds of files, each synced: half of what loading costs. So blocks stay compact
+ * (one file), and merges make them wide once they are large enough that reading a column by itself pays.
+ */
+const compactUpTo = 'min_bytes_for_wide_part = 67108864';
+
 export const createStatements: readonly string[] = [
   `CREATE TABLE IF NOT EXISTS ${database}.events (
     uuid UUID,
@@ -109,7 +140,7 @@ export const createStatements: readonly string[] = [
     is_historical Bool MATERIALIZED false,
     INDEX by_request request_id TYPE bloom_filter(0.01) GRANULARITY 1,
     PROJECTION by_uuid (SELECT project_id, uuid, timestamp, stream, sequence ORDER BY project_id, uuid)
-  ) ENGINE = MergeTree ORDER BY (project_id, timestamp) SETTINGS ${durable}`,
+  ) ENGINE = MergeTree ORDER BY (project_id, timestamp) SETTINGS ${compactUpTo}, ${durable}`,
   `CREATE TABLE IF NOT EXISTS ${database}.rejections (
     request_id UUID,
     \`index\` UInt32,
@@ -159,9 +190,11 @@ export function sqlText(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
 }
 
-function fileSql(path: string, input: readonly (readonly [string, string])[]): string {
+type Input = readonly (readonly [string, string])[];
+
+function fileSql(path: string, input: Input, format: 'RowBinary' | 'Native' = 'RowBinary'): string {
   const structure = input.map(([name, type]) => `\`${name}\` ${type}`).join(', ');
-  return `file(${sqlText(path)}, 'RowBinary', ${sqlText(structure)})`;
+  return `file(${sqlText(path)}, '${format}', ${sqlText(structure)})`;
 }
 
 /** One thread and one block: one part, so that the block is in or out as a whole. */
@@ -174,20 +207,24 @@ function insertSettings(token: string): string {
   );
 }
 
-export type BlockTable = 'events' | 'rejections' | 'duplicates';
-
-/** Reads a block from the file at `path`. A file is the fastest way in: 60,000 to 80,000 rows a second on one core. */
-export function insertSql(table: BlockTable, path: string, token: string): string {
-  if (table === 'duplicates') {
+/** Reads a block from the file at `path`. */
+export function insertSql(kind: BlockKind, path: string, token: string): string {
+  if (kind === 'duplicates') {
     const names = duplicateInput.map(([name]) => name).join(', ');
     return `INSERT INTO ${internalDatabase}.duplicates (${names}) SETTINGS ${insertSettings(token)}
       SELECT ${names} FROM ${fileSql(path, duplicateInput)}`;
   }
-  if (table === 'rejections') {
+  if (kind === 'rejections') {
     const names = rejectionInput.map(([name]) => `\`${name}\``).join(', ');
     return `INSERT INTO ${database}.rejections (${names}, event, distinct_id) SETTINGS ${insertSettings(token)}
       SELECT ${names}, JSONExtractString(raw, 'event') AS event, JSONExtractString(raw, 'distinct_id') AS distinct_id
       FROM ${fileSql(path, rejectionInput)}`;
+  }
+  if (kind === 'event_columns') {
+    const names = eventColumnsInput.map(([name]) => name).join(', ');
+    return `INSERT INTO ${database}.events (${names}, person_id, properties_state) SETTINGS ${insertSettings(token)}
+      SELECT ${names}, ${personIdSql} AS person_id, 'exact' AS properties_state
+      FROM ${fileSql(path, eventColumnsInput, 'Native')}`;
   }
   const plain = eventInput.map(([name]) => name).filter((name) => name !== 'repaired' && name !== 'mode');
   return `INSERT INTO ${database}.events (${plain.join(', ')}, person_id, properties, properties_state)
@@ -199,11 +236,15 @@ export function insertSql(table: BlockTable, path: string, token: string): strin
       AS parsed FROM ${fileSql(path, eventInput)})`;
 }
 
+/**
+ * Events that have one of the uuids of the file at `path`, in one of its projects: a few too many when two projects share
+ * a uuid. Two sets of plain values cost half of one of pairs.
+ */
 export function findUuidsSql(path: string): string {
   const keys = fileSql(path, [
     ['project_id', 'UInt32'],
     ['uuid', 'UUID'],
   ]);
   return `SELECT project_id, uuid, stream, sequence FROM ${database}.events
-    WHERE (project_id, uuid) IN (SELECT project_id, uuid FROM ${keys})`;
+    WHERE project_id IN (SELECT DISTINCT project_id FROM ${keys}) AND uuid IN (SELECT uuid FROM ${keys})`;
 }

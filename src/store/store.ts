@@ -11,12 +11,15 @@ export interface RowOrigin {
 }
 
 /**
- * Rows that go in together, under one deduplication token: all or none.
- * `rows` are RowBinary in the column order of `table`'s input (store/schema.ts); made by `EventRows` and its
- * kin (store/row-binary.ts).
+ * What a block's bytes are, made by whom, for which table:
+ *   event_columns  `EventColumns` (event-columns.ts), `events`: properties taken apart already, the cheap way in
+ *   events, rejections, duplicates  `EventRows` and its kin (row-binary.ts), the table of that name
  */
+export type BlockKind = 'event_columns' | 'events' | 'rejections' | 'duplicates';
+
+/** Rows that go in together, under one deduplication token: all or none. */
 export interface Block {
-  readonly table: 'events' | 'rejections' | 'duplicates';
+  readonly kind: BlockKind;
   readonly rows: Uint8Array;
   readonly count: number;
   /** Letters, digits, colon and hyphen. */
@@ -94,7 +97,7 @@ export interface Store {
    * @throws BlockRefused when it is not in, and never will be as it is.
    */
   insert(block: Block): Promise<void>;
-  /** Which of these are already stored. Keeps no reference to `keys` once it has resolved. */
+  /** Which of these are already stored, and perhaps the same uuids in others of these projects. Keeps no reference to `keys` once it has resolved. */
   findUuids(keys: UuidKeyBlock): Promise<readonly StoredUuid[]>;
   /** The rejections that `range` has left in the store already. */
   findRejections(range: OriginRange): Promise<readonly StoredRejection[]>;

@@ -45,7 +45,7 @@ function insertOne(store: ChdbStore, deduplicationToken: string): Promise<void> 
   const view = new RecordView(recordOf({}));
   view.next();
   rows.add(view, { stream: 'one', sequence: 0 }, { kind: 'parse' });
-  return store.insert({ table: 'events', rows: rows.rows(), count: 1, deduplicationToken });
+  return store.insert({ kind: 'events', rows: rows.rows(), count: 1, deduplicationToken });
 }
 
 describe('the store’s child process', () => {

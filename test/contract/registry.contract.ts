@@ -358,6 +358,68 @@ export function registryContract(engine: string, open: OpenRegistryForTest): voi
     });
   });
 
+  describe(`limits in the registry on ${engine}`, () => {
+    const all = { eventsPerSecond: 0.5, burst: 20, monthlyQuota: 0 };
+
+    it('keeps them with the project, names left out as they were, and gives the rest back after a reopen', async () => {
+      const { registry, reopen } = await opened();
+      const { id } = await registry.createProject('limited');
+      expect(registry.projectLimits()).toEqual(new Map());
+      expect(await registry.setProjectLimits(id, all)).toEqual(all);
+      const changed = { eventsPerSecond: 0.5, burst: undefined, monthlyQuota: 7 };
+      expect(await registry.setProjectLimits(id, { burst: 'none', monthlyQuota: 7 })).toEqual(changed);
+      expect(await registry.setProjectLimits(id, {})).toEqual(changed);
+      expect((await reopen()).projectLimits()).toEqual(new Map([[id, changed]]));
+    });
+
+    it('forgets a project whose last limit went, one that was deleted, and knows none that never was', async () => {
+      const { registry } = await opened();
+      const [first, second] = [await registry.createProject('first'), await registry.createProject('second')];
+      await registry.setProjectLimits(first.id, { burst: 5 });
+      await registry.setProjectLimits(second.id, { burst: 5 });
+      await registry.setProjectLimits(first.id, { burst: 'none' });
+      await registry.deleteProject(second.id);
+      expect(registry.projectLimits()).toEqual(new Map());
+      expect(await registry.setProjectLimits(absentProject, { burst: 5 })).toBeUndefined();
+      expect(await registry.setProjectLimits(second.id, { burst: 5 })).toBeUndefined();
+    });
+
+    it('gives the same object until something changes, elsewhere too', async () => {
+      const { registry, openSecond, clock } = await opened();
+      const second = await openSecond();
+      const { id } = await registry.createProject('limited');
+      await registry.setProjectLimits(id, { burst: 5 });
+      const seen = registry.projectLimits();
+      await registry.addEventUse([{ projectId: id, month: '2026-01', events: 3 }]);
+      clock.advance(SEEN_ELSEWHERE_MS);
+      expect(registry.projectLimits()).toBe(seen);
+      await second.setProjectLimits(id, { burst: 6 });
+      clock.advance(SEEN_ELSEWHERE_MS);
+      expect(registry.projectLimits().get(id)?.burst).toBe(6);
+    });
+
+    it('adds up the events of a month, of all processes, and never below 0', async () => {
+      const { registry, openSecond, reopen } = await opened();
+      const second = await openSecond();
+      const { id } = await registry.createProject('counted');
+      expect(registry.eventUse(id, '2026-01')).toBe(0);
+      const add = (to: Registry, events: number, month = '2026-01'): Promise<readonly number[]> =>
+        to.addEventUse([{ projectId: id, month, events }]);
+      await Promise.all(Array.from({ length: 50 }, (_, i) => add(i % 2 === 0 ? registry : second, 2)));
+      expect([registry.eventUse(id, '2026-01'), second.eventUse(id, '2026-01')]).toEqual([100, 100]);
+      expect(
+        await registry.addEventUse([
+          { projectId: id, month: '2026-02', events: 4 },
+          { projectId: id, month: '2026-01', events: -30 },
+          { projectId: id, month: '2026-01', events: 1 },
+        ]),
+      ).toEqual([4, 70, 71]);
+      expect(await add(second, -10, '2026-02')).toEqual([0]);
+      const later = await reopen();
+      expect([later.eventUse(id, '2026-01'), later.eventUse(id, '2026-02')]).toEqual([71, 0]);
+    });
+  });
+
   describe(`seeding the registry on ${engine}`, () => {
     it('makes the first project with a key of each kind, and prints what it made', async () => {
       const { registry } = await opened();

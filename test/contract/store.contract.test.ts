@@ -34,7 +34,7 @@ async function insertEvents(
   }
   tokens += 1;
   const deduplicationToken = options.token ?? `t:${tokens}`;
-  await store.insert({ table: 'events', rows: rows.rows(), count: rows.count, deduplicationToken });
+  await store.insert({ kind: 'events', rows: rows.rows(), count: rows.count, deduplicationToken });
 }
 
 function request(sql: string, more: Partial<QueryRequest> = {}): QueryRequest {
@@ -204,7 +204,7 @@ export function storeContract(engine: string, open: (dir: string) => Promise<Sto
         view.next();
         rows.add(view, { stream: 'r', sequence });
       });
-      await store.insert({ table: 'rejections', rows: rows.rows(), count: 2, deduplicationToken: 'r:1' });
+      await store.insert({ kind: 'rejections', rows: rows.rows(), count: 2, deduplicationToken: 'r:1' });
       const sql = 'select index, code, detail, event, distinct_id, uuid, raw from rejections order by index';
       expect(rowsOf(await store.queryProject(asProjectId(17), request(sql)))).toEqual([
         [0, 'c', 'why', 'x', 'me', uuid, raw],

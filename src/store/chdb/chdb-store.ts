@@ -43,6 +43,8 @@ const MAX_WAITING_QUERIES = 256;
 const FIRST_RESTART_MS = 50;
 const MAX_RESTART_MS = 5000;
 const CLOSE_DEADLINE_MS = 5000;
+/** The child's own JavaScript does next to nothing: a small young generation, and no threads to collect it. */
+const CHILD_FLAGS = ['--max-semi-space-size=1', '--single-threaded-gc', '--v8-pool-size=1'];
 const KEPT_STDERR_LENGTH = 2000;
 
 export interface ChdbStoreOptions {
@@ -117,8 +119,8 @@ export class ChdbStore implements Store {
   }
 
   async insert(block: Block): Promise<void> {
-    const { table, deduplicationToken: token } = block;
-    const reply = await this.#withFile(block.rows, (file) => this.#ask({ kind: 'insert', table, file, token }));
+    const { kind: blockKind, deduplicationToken: token } = block;
+    const reply = await this.#withFile(block.rows, (file) => this.#ask({ kind: 'insert', blockKind, file, token }));
     if (reply.kind === 'failed') throw blockError(reply);
   }
 
@@ -234,11 +236,12 @@ export class ChdbStore implements Store {
 
   /** @throws as `openChdbStore` */
   #startChild(): Promise<void> {
-    const child = spawn(process.execPath, [this.#childPath(), JSON.stringify(this.#childOptions)], {
+    const child = spawn(process.execPath, [...CHILD_FLAGS, this.#childPath(), JSON.stringify(this.#childOptions)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
       detached: true, // a group of its own: Ctrl-C is for the parent, which drains first
-      env: { UV_THREADPOOL_SIZE: '16', TZ: 'UTC' }, // a thread for each session
+      // A thread for each session: the readers, the writer, the one that stops the others.
+      env: { UV_THREADPOOL_SIZE: String(this.#childOptions.readers + 2), TZ: 'UTC' },
     });
     this.#child = child;
     let said = '';

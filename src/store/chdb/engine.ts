@@ -9,12 +9,11 @@ import { migrationsFrom, prepareStatements, readVersionSql, recordSql, schemaVer
 import { database, findUuidsSql, insertSql } from '../schema.ts';
 import { readUserSql, treeFault } from '../user-sql.ts';
 import { isTransient, queryFault } from './engine-faults.ts';
+import { MAX_ANSWER_BYTES, MAX_QUERY_TEXT_BYTES } from './engine-limits.ts';
 import { EngineError, EngineSession } from './engine-session.ts';
 import type { ChildOptions, ChildReply, ChildRequest } from './messages.ts';
 
 const LOCK_RETRY_MS = 200;
-const MAX_QUERY_TEXT_BYTES = 16 << 20;
-const MAX_ANSWER_BYTES = 256 << 20;
 const NEWLINE = 0x0a;
 
 export class FatalStart extends Error {
@@ -34,7 +33,8 @@ export class Engine {
   readonly #options: ChildOptions;
   readonly #connectionArgs: readonly string[];
   readonly #writer: EngineSession;
-  readonly #admin: EngineSession;
+  /** Opened when first needed. */
+  #admin: Promise<EngineSession> | undefined;
   readonly #idleReaders: EngineSession[] = [];
   #openReaders = 0;
   readonly #waiting: ((reader: EngineSession) => void)[] = [];
@@ -45,7 +45,6 @@ export class Engine {
     this.#options = options;
     this.#connectionArgs = connectionArgs;
     this.#writer = writer;
-    this.#admin = EngineSession.open(options.dir, connectionArgs);
   }
 
   /** @throws FatalStart */
@@ -68,7 +67,7 @@ export class Engine {
       throw new FatalStart('failed', error instanceof Error ? error.message : String(error));
     }
     const engine = new Engine(options, args, writer);
-    for (const session of [engine.#writer, engine.#admin]) await prepare(session);
+    await prepare(writer);
     return engine;
   }
 
@@ -76,7 +75,7 @@ export class Engine {
     switch (request.kind) {
       case 'insert':
         return this.#onWriter(request.id, send, async () => {
-          await this.#writer.run(insertSql(request.table, request.file, request.token));
+          await this.#writer.run(insertSql(request.blockKind, request.file, request.token));
           send({ kind: 'done', id: request.id });
         });
       case 'find':
@@ -100,7 +99,8 @@ export class Engine {
   }
 
   close(): void {
-    for (const session of [this.#writer, this.#admin, ...this.#idleReaders]) session.close();
+    for (const session of [this.#writer, ...this.#idleReaders]) session.close();
+    // The process ends next: what is still being opened goes with it.
   }
 
   async #onWriter(id: number, send: Send, work: () => Promise<void>): Promise<void> {
@@ -176,7 +176,9 @@ export class Engine {
   async #cancel(id: number): Promise<void> {
     if (!this.#running.has(id)) return;
     this.#cancelled.add(id);
-    await this.#admin.run(`KILL QUERY WHERE Settings['log_comment'] = '${tagOf(id)}' ASYNC`);
+    this.#admin ??= this.#openSession();
+    const admin = await this.#admin;
+    await admin.run(`KILL QUERY WHERE Settings['log_comment'] = '${tagOf(id)}' ASYNC`);
   }
 
   async #takeReader(): Promise<EngineSession> {
@@ -185,15 +187,19 @@ export class Engine {
     if (this.#openReaders < this.#options.readers) {
       this.#openReaders += 1;
       try {
-        const opened = EngineSession.open(this.#options.dir, this.#connectionArgs);
-        await prepare(opened);
-        return opened;
+        return await this.#openSession();
       } catch (error) {
         this.#openReaders -= 1;
         throw error;
       }
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  async #openSession(): Promise<EngineSession> {
+    const opened = EngineSession.open(this.#options.dir, this.#connectionArgs);
+    await prepare(opened);
+    return opened;
   }
 
   #giveBack(reader: EngineSession): void {
