@@ -1,6 +1,6 @@
 // Runs every suite whose needs are met, says in one line what was left out and why, and ends with "N passed, N failed".
 import { spawnSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,14 +12,11 @@ const run = (command, args, options = {}) =>
 
 if (run(process.execPath, ['scripts/build.mjs', '--if-stale']).status !== 0) process.exit(1);
 
-const hasPython =
-  spawnSync('python3', ['-c', 'import posthog'], {
-    cwd: root,
-    env: { ...process.env, PYTHONPATH: join(root, '.services/python') },
-  }).status === 0;
 const projects = ['unit', 'meta', 'contract', 'blackbox', 'sdk', 'fuzz', 'crash'];
-if (!hasPython)
-  process.stdout.write('left out: the Python SDK (no package "posthog"; scripts/services/python-sdk.sh installs it)\n');
+if (!isCi && !existsSync(process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'))
+  process.stdout.write('left out: SDKs in browsers (no Chromium; scripts/services/chromium.sh installs it)\n');
+if (!isCi && !existsSync(join(root, '.services/nginx')))
+  process.stdout.write('left out: nginx in front (scripts/services/nginx.sh unpacks it)\n');
 
 const report = join(tmpdir(), `hedgerow-tests-${process.pid}.json`);
 let passed = 0;
@@ -30,7 +27,6 @@ function suite(project, node) {
   const { status } = run(node, ['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...reporters], {
     env: {
       ...process.env,
-      HEDGEROW_TEST_PYTHON: hasPython ? '1' : '',
       HEDGEROW_FUZZ_SECONDS: process.env.HEDGEROW_FUZZ_SECONDS ?? '10',
     },
   });

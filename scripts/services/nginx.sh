@@ -9,7 +9,9 @@ if [ ! -x "$target/usr/sbin/nginx" ]; then
   cd "$target"
   # Debian has the program in one package, older Ubuntus in the other.
   for package in nginx nginx-core; do
-    apt-get -qq -o APT::Sandbox::User=root download "$package" > /dev/null
+    fetch() { apt-get -qq -o APT::Sandbox::User=root download "$package" > /dev/null; }
+    # The lists of packages may be missing or old.
+    fetch || { apt-get -qq update > /dev/null && fetch; }
     dpkg -x "$package"_*.deb .
     rm -f "$package"_*.deb
     if [ -x usr/sbin/nginx ]; then break; fi
