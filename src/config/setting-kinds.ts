@@ -72,6 +72,9 @@ export const plainText: SettingKind<string> = kind('a text that is not empty', (
   text.trim() === '' || text.includes('\0') ? expected('a text that is not empty') : { value: text },
 );
 
+/** Of a file that need not be given. */
+export const optionalPath: SettingKind<string | undefined> = plainText;
+
 /** `all`, or addresses and networks. An empty list trusts nobody. */
 export type TrustedProxies = 'all' | readonly string[];
 
@@ -106,15 +109,17 @@ export function engineUrl<const T extends string>(embedded: T, others: readonly 
     if (scheme === embedded) return { problem: `expected ${embedded} and nothing behind it` };
     // The rest of the URL stays unsaid: it may hold a password.
     return scheme !== undefined && others.includes(scheme)
-      ? { problem: `the engine ${scheme} is not in this version; the only one is ${embedded}` }
+      ? {
+          problem: `the engine ${scheme} comes with the cluster and is not in this version; the only one is ${embedded}`,
+        }
       : expected(embedded);
   });
 }
 
 /** First parts of our own paths: below one of them a prefix would hide, or be hidden by, what is served there. */
 export const reservedFirstSegments = [
-  '_liveness', '_readiness', 'api', 'array', 'batch', 'capture', 'decide', 'e', 'engage', 'flags', 'i', 'metrics', 's', 'static',
-  'test', 'track',
+  '_liveness', '_readiness', 'api', 'array', 'batch', 'capture', 'decide', 'e', 'engage', 'flags', 'i', 'metrics', 'openapi.json', 's',
+  'static', 'test', 'track',
 ] as const; // prettier-ignore
 
 const MAX_INGEST_PATH_CHARACTERS = 200;

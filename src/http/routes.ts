@@ -9,6 +9,7 @@ export type Route =
   | { readonly kind: 'liveness' }
   | { readonly kind: 'readiness' }
   | { readonly kind: 'metrics' }
+  | { readonly kind: 'openapi' }
   | { readonly kind: 'unknown' };
 
 const UNKNOWN: Route = { kind: 'unknown' };
@@ -16,7 +17,8 @@ const ROOT: Route = { kind: 'root' };
 const LIVENESS: Route = { kind: 'liveness' };
 const READINESS: Route = { kind: 'readiness' };
 const METRICS: Route = { kind: 'metrics' };
-const CAPTURE: ReadonlyMap<string, Route> = new Map([
+const OPENAPI: Route = { kind: 'openapi' };
+export const captureRoutes: ReadonlyMap<string, Route> = new Map([
   ...bothSpellings('capture', ['/capture', '/batch', '/e', '/i/v0/e', '/track', '/engage', '/i/v0/ai/batch']),
   ...bothSpellings('capture_v1', ['/i/v1/analytics/events', '/i/v1/ai/events']),
 ]);
@@ -33,7 +35,7 @@ function bothSpellings(kind: 'capture' | 'capture_v1', paths: readonly string[])
 
 /** @param path undecoded, without the query */
 export function routeOf(path: string): Route {
-  const capture = CAPTURE.get(path);
+  const capture = captureRoutes.get(path);
   if (capture !== undefined) return capture;
   const side = sideRouteOf(path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path);
   if (side !== undefined) return side;
@@ -48,6 +50,8 @@ export function routeOf(path: string): Route {
       return READINESS;
     case '/metrics':
       return METRICS;
+    case '/openapi.json':
+      return OPENAPI;
     default:
       return UNKNOWN;
   }
@@ -67,6 +71,7 @@ export function routeWith(ingestPath: string | undefined, path: string): Route {
     case 'liveness':
     case 'readiness':
     case 'metrics':
+    case 'openapi':
       return UNKNOWN;
     default:
       return route;

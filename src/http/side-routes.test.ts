@@ -6,7 +6,7 @@ import { acceptsGzip } from './static-library.ts';
 
 const others = [
   '/capture', '/batch', '/e', '/i/v0/e', '/track', '/engage', '/i/v0/ai/batch', '/api/projects', '/_liveness', '/_readiness',
-  '/metrics', '/array/x/config', '/array/x/config.js', '/static/array.js', '/static/1/array.js',
+  '/metrics', '/openapi.json', '/array/x/config', '/array/x/config.js', '/static/array.js', '/static/1/array.js',
 ]; // prettier-ignore
 
 describe('the ingest path', () => {
@@ -20,7 +20,7 @@ describe('the ingest path', () => {
 
   it('shows capture and its sides, and hides the rest', () => {
     const shown = [...sideRoutes.keys(), ...others].filter((path) => routeWith('/in', `/in${path}`).kind !== 'unknown');
-    const hidden = ['/api/projects', '/_liveness', '/_readiness', '/metrics'];
+    const hidden = ['/api/projects', '/_liveness', '/_readiness', '/metrics', '/openapi.json'];
     expect(shown).toEqual([...sideRoutes.keys(), ...others].filter((path) => !hidden.includes(path)));
   });
 
