@@ -106,6 +106,16 @@ export function limitsContract(engine: string, open: OpenLimitsForTest): void {
       expect(count).toBe(30);
     });
 
+    it('gives each token at its time, however often it was asked for meanwhile', async () => {
+      const { limits, projectId, clock } = await opened({ eventsPerSecond: 100, burst: 10 });
+      room(limits, projectId);
+      const seen = Array.from({ length: 20 }, () => {
+        clock.advance(1);
+        return taken(limits, projectId) ? 1 : 0;
+      });
+      expect(seen.join('')).toBe('0000000001'.repeat(2));
+    });
+
     it('takes a rate below one event a second', async () => {
       const { limits, projectId, clock } = await opened({ eventsPerSecond: 0.1 });
       expect(room(limits, projectId)).toBe(1);
@@ -338,6 +348,16 @@ export function limitsContract(engine: string, open: OpenLimitsForTest): void {
       expect(limits.usedThisMonth(projectId)).toBe(3);
       limits.giveBack(projectId, 1);
       expect((await reopen()).usedThisMonth(projectId)).toBe(2);
+    });
+
+    it('stopped while a sync is under way, writes down what came behind it too', async () => {
+      const { limits, projectId, reopen } = await opened({ monthlyQuota: 100 });
+      limits.take(projectId, 1);
+      const syncing = limits.sync();
+      limits.take(projectId, 2);
+      const later = await reopen();
+      await syncing;
+      expect(later.usedThisMonth(projectId)).toBe(3);
     });
   });
 }
