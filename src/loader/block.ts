@@ -3,26 +3,47 @@
  *
  * A record's fate is decided before anything is inserted, and again at each attempt, since an attempt may have gone in
  * without an answer:
+ *   tally (a request of which nothing is kept)       -> nothing but the ledger
  *   rejection                                        -> rejections, unless it is there
  *   event whose uuid came earlier in the block       -> duplicates
  *   event whose uuid is stored, from this very record -> replayed: nothing to do
  *   event whose uuid is stored, from another record  -> duplicates
  *   any other event                                  -> events, its properties taken apart where we can
+ *
+ * What became of all of them is counted for the ledger, which is written last.
  */
 import { Impossible } from '../errors.ts';
+import { nextTurn, type Timers } from '../event/clock.ts';
 import { formatUuid } from '../event/uuid.ts';
 import { recordFlags } from '../record/layout.ts';
 import { RecordView } from '../record/record-view.ts';
 import { repairJson } from '../store/json-repair.ts';
 import { EventColumns } from '../store/event-columns.ts';
-import { DuplicateRows, EventRows, RejectionRows, UuidKeys, type PropertiesMode } from '../store/row-binary.ts';
+import {
+  DuplicateRows,
+  EventRows,
+  LedgerRows,
+  RejectionRows,
+  UuidKeys,
+  type PropertiesMode,
+} from '../store/row-binary.ts';
+import type { ReadRecords } from '../log/log.ts';
 import type { BlockKind, StoredRejection, StoredUuid } from '../store/store.ts';
+import { LedgerTally } from './ledger-tally.ts';
 
 export const MAX_BLOCK_BYTES = 16 << 20;
 export const MAX_BLOCK_RECORDS = 40_000;
 
 /** `loadText`: to load, with its properties as text, for the engine to parse; `writeRows` decides it. */
-export const fates = { load: 0, duplicate: 1, replayed: 2, rejection: 3, storedRejection: 4, loadText: 5 } as const;
+export const fates = {
+  load: 0,
+  duplicate: 1,
+  replayed: 2,
+  rejection: 3,
+  storedRejection: 4,
+  loadText: 5,
+  tally: 6,
+} as const;
 
 /** Buffers that every block uses again. */
 export class BlockBuffers {
@@ -31,6 +52,7 @@ export class BlockBuffers {
   readonly events = new EventRows();
   readonly rejections = new RejectionRows();
   readonly duplicates = new DuplicateRows();
+  readonly ledger = new LedgerRows();
 }
 
 /** Records `[firstSequence, firstSequence + count)` of a stream. */
@@ -73,6 +95,10 @@ export function collectKeys(range: BlockRange, fate: Uint8Array, keys: UuidKeys)
   for (let i = 0; view.next(); i++) {
     if (view.kind === 'rejection') {
       fate[i] = fates.rejection;
+      continue;
+    }
+    if (view.kind === 'tally') {
+      fate[i] = fates.tally;
       continue;
     }
     const key = keyOf(view);
@@ -127,6 +153,7 @@ export function markDone(fate: Uint8Array, part: Part, kind: BlockKind): void {
     case 'rejections':
       return change(fate, part, { from: fates.rejection, to: fates.storedRejection });
     case 'duplicates':
+    case 'ledger':
       return;
     default:
       throw new Impossible(kind);
@@ -147,11 +174,53 @@ function change(fate: Uint8Array, part: Part, { from, to }: FateChange): void {
   for (let i = part.first; i < part.end; i++) if (fate[i] === from) fate[i] = to;
 }
 
+/** What the loader has counted of a stream and not yet written into the ledger: records `[first, next)`. */
+export interface Uncounted {
+  /** Of the stream's ledger (store/store.ts). */
+  readonly epoch: number;
+  readonly first: number;
+  next: number;
+  readonly tally: LedgerTally;
+  /** Of the record `next - 1`. */
+  readonly lastRequestId: Uint8Array;
+}
+
+/**
+ * Counts the records of `range` that have not been counted yet.
+ *
+ * @param fate once all of it is in: an event that is neither `replayed` nor `duplicate` by then counts as neither, and shows
+ */
+export function countBlock(range: BlockRange, fate: Uint8Array, uncounted: Uncounted): void {
+  const view = new RecordView(range.bytes);
+  for (let i = 0; view.next(); i++) {
+    if (range.firstSequence + i < uncounted.next) continue;
+    const cell = uncounted.tally.count(view);
+    if (fate[i] === fates.duplicate) cell.duplicate += 1;
+    else if (fate[i] === fates.replayed) cell.stored += 1;
+    if (i === range.count - 1) view.bytes.copy(uncounted.lastRequestId, 0, view.requestIdAt, view.requestIdAt + 16);
+  }
+  uncounted.next = Math.max(uncounted.next, range.firstSequence + range.count);
+}
+
+/** @returns when the earliest minute begins that they count in, seconds since 1970 */
+export function writeLedger(stream: string, uncounted: Uncounted, rows: LedgerRows): number {
+  const { epoch, first, next, lastRequestId } = uncounted;
+  rows.reset();
+  let earliest = Number.MAX_SAFE_INTEGER;
+  for (const { projectId, minuteSeconds, cell } of uncounted.tally.cells()) {
+    rows.addCounts(projectId, minuteSeconds, cell);
+    earliest = Math.min(earliest, minuteSeconds);
+  }
+  rows.addReach({ stream, epoch, first, next, lastRequestId });
+  return earliest;
+}
+
 export interface WriteOptions {
   readonly stream: string;
   readonly part: Part;
   /** Keep the properties as raw text alone: the engine refused the row. */
   readonly rawOnly: boolean;
+  readonly timers: Timers;
 }
 
 const parse: PropertiesMode = { kind: 'parse' };
@@ -178,7 +247,7 @@ export async function writeRows(
   let repaired = 0;
   for (let i = 0; i < part.end && view.next(); i++) {
     if (i < part.first) continue;
-    if ((i - part.first + 1) % RECORDS_A_TURN === 0) await new Promise((resolve) => setImmediate(resolve));
+    if ((i - part.first + 1) % RECORDS_A_TURN === 0) await nextTurn(options.timers);
     const origin = { stream, sequence: range.firstSequence + i };
     if (fate[i] === fates.rejection) {
       rejections.add(view, origin);
@@ -224,4 +293,27 @@ class SurrogateEscapes {
     const at = this.#bytes.indexOf(text, from, 'latin1');
     return at < 0 ? Number.POSITIVE_INFINITY : at;
   }
+}
+
+/** Of the record `sequence`; undefined when it is not in `read`. */
+export function requestIdAt(read: ReadRecords, sequence: number): string | undefined {
+  const view = new RecordView(read.bytes);
+  for (let at = read.firstSequence; at <= sequence && view.next(); at++) {
+    if (at === sequence) return formatUuid(view.bytes, view.requestIdAt);
+  }
+  return undefined;
+}
+
+/** When the first of some records arrived. */
+export function firstReceivedAtMs(bytes: Uint8Array): number {
+  const view = new RecordView(bytes);
+  view.next();
+  return view.receivedAtMs;
+}
+
+export function lastReceivedAtMs(bytes: Uint8Array): number {
+  const view = new RecordView(bytes);
+  let lastMs = 0;
+  while (view.next()) lastMs = view.receivedAtMs;
+  return lastMs;
 }

@@ -7,17 +7,20 @@
  *       is asked which uuids it holds and from which record (block.ts); the block's token is a second net.
  *   L3  Nothing that was acknowledged stops it. A block that the engine refuses is halved until the rows at fault are
  *       alone; they go in with their raw text and empty properties. Rows that bring the engine down end the same way.
- * Order    read -> look up -> insert events (those taken apart, then those as text), rejections, duplicates -> commit.
- *          One block at a time.
+ *   L4  The ledger counts each record once, behind its rows and before the commit: one insert brings counts and how far
+ *       they go, and that is asked for wherever an earlier attempt may have brought them. An insert of a few rows costs as
+ *       much as one of thousands, so small blocks are counted and committed together, LEDGER_INTERVAL_MS apart.
+ * Order    read -> look up -> insert events (those taken apart, then those as text), rejections, duplicates, ledger ->
+ *          commit. One block at a time.
  * Bounds   One read of the log (16 MiB, or one request) and one block of rows, let go of after a burst.
  * Failure  Store away: the block is tried again, at growing intervals, for ever. A record of a newer version, or a
  *          damaged log: `done` rejects. Everything else that is not the store's is our own bug, and does too.
  * Freshness  What waits is loaded at once, but a small block no sooner than MIN_INTERVAL_MS after the one before: each
  *          insert makes a part, and parts cost merging.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { crc32 } from 'node:zlib';
-import type { Clock } from '../event/clock.ts';
+import { passKillPoint } from '../config/kill-point.ts';
+import { nextTurn, pause, systemTimers, type Clock, type Timers } from '../event/clock.ts';
 import type { ProjectId } from '../event/ids.ts';
 import type { LogOffset, LogReader, ReadRecords, StreamId } from '../log/log.ts';
 import { RecordView } from '../record/record-view.ts';
@@ -26,19 +29,28 @@ import {
   BlockBuffers,
   blocksOf,
   collectKeys,
+  countBlock,
+  firstReceivedAtMs,
+  lastReceivedAtMs,
+  requestIdAt,
   fates,
   markDone,
   markStored,
   markText,
   MAX_BLOCK_BYTES,
+  writeLedger,
   writeRows,
   type BlockRange,
   type Part,
+  type Uncounted,
 } from './block.ts';
 import { freeMemory } from './free-memory.ts';
+import { LedgerTally } from './ledger-tally.ts';
 import type { LoadedBlock, LoaderLag, LoaderStats, ProjectCounts } from './loader-stats.ts';
+import { StepSize } from './step-size.ts';
 
 const MIN_INTERVAL_MS = 250;
+const LEDGER_INTERVAL_MS = 1000;
 /** A read at least this large is loaded without waiting for more. */
 const FULL_READ_BYTES = 2 << 20;
 const IDLE_WAIT_MS = 1000;
@@ -47,15 +59,18 @@ const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 5000;
 /** While the store is there and fails at inserts alone. */
 const MAX_RETRY_THERE_MS = 1000;
-/** Failures in a row before the next insert is made smaller: it may be too large for the store's memory. */
-const FAILURES_BEFORE_SMALLER = 3;
-const STEP_FACTOR = 16;
+/** A start reads what is not committed, at about 1 GB/s. */
+const MAX_RECOVERY_MS = 5_000;
+const RECOVERY_LOOK_MS = 100;
 
 export interface LoaderOptions {
   readonly reader: LogReader;
   readonly store: Store;
   readonly clock: Clock;
+  readonly timers?: Timers | undefined;
   readonly stats: LoaderStats;
+  /** The ledger of this minute has changed, or of it and later ones; when it begins, seconds since 1970. */
+  readonly onLedger?: ((minuteSeconds: number) => void) | undefined;
 }
 
 export interface Loader {
@@ -92,6 +107,7 @@ interface BlockTally {
 
 class LoadLoop {
   readonly #options: LoaderOptions;
+  readonly #timers: Timers;
   readonly #signal: AbortSignal;
   #buffers = new BlockBuffers();
   /** When the last large block went through them, after which they hold tens of MiB. */
@@ -99,24 +115,47 @@ class LoadLoop {
   readonly #next = new Map<StreamId, number>();
   /** Nothing that waits behind `#next` was received before this; wall clock, ms. */
   readonly #waitingSinceMs = new Map<StreamId, number>();
-  /** Streams whose next block may be in the store already, in part: the first after a start. */
+  readonly #startedMs: number;
+  /**
+   * Streams of which a block was loaded: the next is in the store in no part. Not so soon after a power cut, when the first
+   * block may have been short of what an earlier run had read (`#endOnceRecovered`).
+   */
   readonly #settledStreams = new Set<StreamId>();
+  /** Not known before a stream's first block. */
+  readonly #uncounted = new Map<StreamId, Uncounted>();
+  /** Streams that are loaded further than they are committed. */
+  readonly #owing = new Set<StreamId>();
+  readonly #ledgerAtMs = new Map<StreamId, number>();
   #lastStartMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LoaderOptions, signal: AbortSignal) {
     this.#options = options;
+    this.#timers = options.timers ?? systemTimers;
     this.#signal = signal;
+    this.#startedMs = this.#now();
   }
 
   async run(): Promise<void> {
+    await this.#loadAll();
+    // Best effort: what is not committed is recognised at the next start.
+    for (const stream of this.#owing) await this.#commit(stream);
+  }
+
+  async #loadAll(): Promise<void> {
     const { reader } = this.#options;
     while (!this.#signal.aborted) {
       let loadedBytes = 0;
       for (const stream of await reader.streams()) {
         if (this.#signal.aborted) return;
-        loadedBytes += await this.#loadStream(stream);
+        const bytes = await this.#loadStream(stream);
+        loadedBytes += bytes;
+        if (this.#owing.has(stream) && (bytes >= FULL_READ_BYTES || this.#dueMs(stream) <= 0))
+          await this.#commit(stream);
       }
-      if (loadedBytes === 0) await reader.waitForMore(IDLE_WAIT_MS, this.#signal);
+      if (loadedBytes === 0) {
+        const dueMs = Math.min(IDLE_WAIT_MS, ...[...this.#owing].map((stream) => this.#dueMs(stream)));
+        if (dueMs > 0) await reader.waitForMore(dueMs, this.#signal);
+      }
       if (loadedBytes < FULL_READ_BYTES) this.#forgetBurst();
       if (loadedBytes < FULL_READ_BYTES) await this.#pause(this.#lastStartMs + MIN_INTERVAL_MS - this.#now());
     }
@@ -140,14 +179,20 @@ class LoadLoop {
       this.#waitingSinceMs.set(stream, readAtMs);
       return 0;
     }
+    if (read.count === 0) {
+      // A gap that a repair left: there is nothing to load.
+      this.#next.set(stream, read.nextSequence);
+      this.#owing.add(stream);
+      return 0;
+    }
+    passKillPoint('loader.read');
     this.#waitingSinceMs.set(stream, firstReceivedAtMs(read.bytes));
     this.#lastStartMs = this.#now();
     if (read.bytes.length >= FULL_READ_BYTES) this.#lastBurstMs = this.#now();
     // A stop in the midst of a read leaves the offset where it was: what went in is recognised next time.
     if (!(await this.#loadRead(read))) return 0;
-    const upTo: LogOffset = { stream, sequence: read.nextSequence };
-    await reader.commit(upTo);
     this.#next.set(stream, read.nextSequence);
+    this.#owing.add(stream);
     // A large read may have left out what was there already: what follows came no earlier than its last record.
     this.#waitingSinceMs.set(stream, read.bytes.length < FULL_READ_BYTES ? readAtMs : lastReceivedAtMs(read.bytes));
     this.#settledStreams.add(stream);
@@ -159,16 +204,17 @@ class LoadLoop {
     let isFirst = true;
     for (const range of blocksOf(read.bytes, read.firstSequence)) {
       if (this.#signal.aborted && !isFirst) return false;
-      if (!isFirst) await new Promise((resolve) => setImmediate(resolve)); // capture shares this thread
+      if (!isFirst) await nextTurn(this.#timers); // capture shares this thread
       isFirst = false;
-      if (!(await this.#loadBlock(read.stream, range))) return false;
+      if (!(await this.#loadBlock(read, range))) return false;
     }
     return true;
   }
 
   /** @returns false when it was stopped while the store was away */
-  async #loadBlock(stream: StreamId, range: BlockRange): Promise<boolean> {
+  async #loadBlock(read: ReadRecords, range: BlockRange): Promise<boolean> {
     const { stats } = this.#options;
+    const { stream } = read;
     const startMs = this.#now();
     const fate = new Uint8Array(range.count);
     /** As the store was before our first attempt: what an attempt of ours put in is no replay. */
@@ -176,13 +222,14 @@ class LoadLoop {
     const tally: BlockTally = { repaired: 0, rawOnly: 0 };
     const steps = new StepSize(range.count);
     let retryMs = FIRST_RETRY_MS;
-    let mayBeIn = !this.#settledStreams.has(stream);
+    let mayBeIn = !this.#settledStreams.has(stream) || this.#now() < this.#startedMs + MAX_RECOVERY_MS;
     /** Records before it are in the store. */
     let at = 0;
     for (let attempt = 1; ; attempt++) {
       let hasBegun = false;
       try {
         await this.#decideFates(stream, range, fate, mayBeIn);
+        const uncounted = await this.#uncountedOf(read);
         firstFate ??= fate.slice();
         hasBegun = true;
         while (at < range.count) {
@@ -194,6 +241,7 @@ class LoadLoop {
           steps.succeeded();
           retryMs = FIRST_RETRY_MS;
         }
+        countBlock(range, fate, uncounted);
         stats.loaded(loadedBlock({ stream, range, fate: firstFate, tally }, { durationMs: this.#now() - startMs }));
         return true;
       } catch (error) {
@@ -220,6 +268,94 @@ class LoadLoop {
         ? await store.findRejections({ stream, first: range.firstSequence, next })
         : [];
     markStored(range, fate, stream, { uuids, rejections });
+    passKillPoint('loader.looked_up');
+  }
+
+  /** Where the counting of a stream stands; at its first block the store says how far the ledger is. */
+  async #uncountedOf(read: ReadRecords): Promise<Uncounted> {
+    const { store } = this.#options;
+    const { stream, firstSequence } = read;
+    const known = this.#uncounted.get(stream);
+    if (known !== undefined) return known;
+    const found = await store.findReach(stream);
+    let uncounted = uncountedFrom(found?.epoch ?? 1, found?.next ?? firstSequence);
+    if (found !== undefined && found.next > firstSequence) {
+      // Counted and not committed; or another log, whose stream has the same name.
+      const end = await this.#endOnceRecovered(stream, found.next);
+      const requestId = requestIdAt(read, found.next - 1);
+      const isSameLog = found.next <= end && (requestId === undefined || requestId === found.lastRequestId);
+      if (!isSameLog) uncounted = uncountedFrom(found.epoch + 1, firstSequence);
+    }
+    this.#uncounted.set(stream, uncounted);
+    return uncounted;
+  }
+
+  /**
+   * After a power cut what a reader sees of a stream may lag behind what was durable, until its writer has recovered it.
+   * Records that the ledger has counted were durable: it waits for them, and in vain only where the log is another one.
+   */
+  async #endOnceRecovered(stream: StreamId, counted: number): Promise<number> {
+    const { reader } = this.#options;
+    for (let waitedMs = 0; ; waitedMs += RECOVERY_LOOK_MS) {
+      const { sequence } = await reader.durableEnd(stream);
+      if (sequence >= counted || waitedMs >= MAX_RECOVERY_MS || this.#signal.aborted) return sequence;
+      await this.#pause(RECOVERY_LOOK_MS);
+    }
+  }
+
+  /** How long what a stream owes may still wait, ms. */
+  #dueMs(stream: StreamId): number {
+    return (this.#ledgerAtMs.get(stream) ?? Number.NEGATIVE_INFINITY) + LEDGER_INTERVAL_MS - this.#now();
+  }
+
+  /** Writes into the ledger what was counted, then commits; tries until it is in, or once when it is to stop. */
+  async #commit(stream: StreamId): Promise<void> {
+    const { reader, stats } = this.#options;
+    let retryMs = FIRST_RETRY_MS;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.#insertLedger(stream, attempt);
+        break;
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable)) throw error;
+        stats.retrying(error.message, attempt);
+        if (this.#signal.aborted) return;
+        await this.#pause(retryMs);
+        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+      }
+    }
+    this.#ledgerAtMs.set(stream, this.#now());
+    const sequence = this.#next.get(stream);
+    this.#owing.delete(stream);
+    if (sequence === undefined) return;
+    const upTo: LogOffset = { stream, sequence };
+    passKillPoint('loader.before_commit');
+    await reader.commit(upTo);
+    passKillPoint('loader.after_commit');
+  }
+
+  async #insertLedger(stream: StreamId, attempt: number): Promise<void> {
+    const { store, onLedger } = this.#options;
+    const uncounted = this.#uncounted.get(stream);
+    if (uncounted === undefined || uncounted.next === uncounted.first) return;
+    const { epoch, first, next } = uncounted;
+    const { ledger } = this.#buffers;
+    const earliest = writeLedger(stream, uncounted, ledger);
+    const reach = attempt === 1 ? undefined : await store.findReach(stream);
+    const isIn = reach?.epoch === epoch && reach.next === next;
+    if (!isIn) {
+      const rows = ledger.rows();
+      const deduplicationToken = `${stream}:${first}-${next}:ledger:${crc32(rows)}`;
+      try {
+        await store.insert({ kind: 'ledger', rows, count: ledger.count, deduplicationToken });
+      } catch (error) {
+        // Numbers alone: it is the store that is unwell.
+        throw error instanceof BlockRefused ? new StoreUnavailable(error.message, { cause: error }) : error;
+      }
+    }
+    passKillPoint('loader.ledger');
+    this.#uncounted.set(stream, uncountedFrom(epoch, next));
+    onLedger?.(earliest);
   }
 
   /** Inserts the rows of `part`; halves it when the engine refuses it. */
@@ -254,7 +390,7 @@ class LoadLoop {
     const { store } = this.#options;
     const { stream, range, fate, tally } = todo;
     const { eventColumns, events, rejections, duplicates } = this.#buffers;
-    const repaired = await writeRows(range, fate, this.#buffers, { stream, part, rawOnly });
+    const repaired = await writeRows(range, fate, this.#buffers, { stream, part, rawOnly, timers: this.#timers });
     const place = `${stream}:${range.firstSequence + part.first}-${range.firstSequence + part.end}`;
     for (const [kind, block] of [
       ['event_columns', eventColumns],
@@ -269,6 +405,7 @@ class LoadLoop {
       const deduplicationToken = `${place}:${kind.replace('_', '-')}:${crc32(block.identity())}`;
       try {
         await store.insert({ kind, rows, count, deduplicationToken });
+        passKillPoint(`loader.${kind}`);
       } catch (error) {
         if (!(error instanceof BlockRefused) || kind !== 'event_columns') throw error;
         markText(fate, part);
@@ -300,43 +437,7 @@ class LoadLoop {
   }
 
   async #pause(ms: number): Promise<void> {
-    if (ms <= 0 || this.#signal.aborted) return;
-    try {
-      await sleep(ms, undefined, { signal: this.#signal });
-    } catch {
-      // stopped: the caller looks at the signal
-    }
-  }
-}
-
-/**
- * How many records the next insert takes. Rows may bring the engine down instead of being refused: inserts that fail
- * shrink to one record, which then goes in, every other time, as raw text alone; those that succeed grow again.
- */
-class StepSize {
-  readonly #most: number;
-  records: number;
-  isRawOnly = false;
-  #failures = 0;
-
-  constructor(most: number) {
-    this.#most = most;
-    this.records = most;
-  }
-
-  succeeded(): void {
-    this.records = Math.min(this.records * STEP_FACTOR, this.#most);
-    this.isRawOnly = false;
-    this.#failures = 0;
-  }
-
-  failed(): void {
-    this.#failures += 1;
-    if (this.#failures < FAILURES_BEFORE_SMALLER) return;
-    // Both may fail for want of disk or memory, so that neither is settled for.
-    if (this.records === 1) this.isRawOnly = !this.isRawOnly;
-    else this.#failures = 0;
-    this.records = Math.max(1, Math.ceil(this.records / STEP_FACTOR));
+    if (ms > 0) await pause(this.#timers, ms, this.#signal);
   }
 }
 
@@ -347,25 +448,13 @@ interface Todo {
   readonly tally: BlockTally;
 }
 
-interface Timing {
-  readonly durationMs: number;
+type Timing = Pick<LoadedBlock, 'durationMs'>;
+
+function uncountedFrom(epoch: number, next: number): Uncounted {
+  return { epoch, first: next, next, tally: new LedgerTally(), lastRequestId: new Uint8Array(16) };
 }
 
-/** When the first of some records arrived. */
-function firstReceivedAtMs(bytes: Uint8Array): number {
-  const view = new RecordView(bytes);
-  view.next();
-  return view.receivedAtMs;
-}
-
-function lastReceivedAtMs(bytes: Uint8Array): number {
-  const view = new RecordView(bytes);
-  let lastMs = 0;
-  while (view.next()) lastMs = view.receivedAtMs;
-  return lastMs;
-}
-
-function loadedBlock(todo: Todo, { durationMs }: Timing): LoadedBlock {
+function loadedBlock(todo: Todo, timing: Timing): LoadedBlock {
   const { stream, range, fate, tally } = todo;
   const perProject = new Map<ProjectId, ProjectCounts>();
   const total = { stored: 0, duplicates: 0, replayed: 0, rejections: 0 };
@@ -395,5 +484,5 @@ function loadedBlock(todo: Todo, { durationMs }: Timing): LoadedBlock {
       default: // a rejection that an earlier run had stored
     }
   }
-  return { stream, ...total, ...tally, durationMs, perProject };
+  return { stream, ...total, ...tally, ...timing, perProject };
 }

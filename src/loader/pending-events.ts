@@ -5,9 +5,15 @@
 import { uuidV5 } from '../event/id-source.ts';
 import type { ProjectId } from '../event/ids.ts';
 import { formatUuid, parseUuid } from '../event/uuid.ts';
-import type { LogReader } from '../log/log.ts';
 import { personNamespace } from '../store/schema.ts';
-import { findPending, type PendingEvent, type PendingRejection } from './pending-lookup.ts';
+import {
+  findPending,
+  findPendingRequest,
+  type PendingEvent,
+  type PendingLog,
+  type PendingRejection,
+  type PendingRequestRecord,
+} from './pending-lookup.ts';
 
 /** A backlog beyond it is not searched to its end: a lookup must not read gigabytes. */
 const MAX_SEARCH_BYTES = 512 << 20;
@@ -19,12 +25,12 @@ export type FoundEvent = Omit<PendingEvent, 'propertiesJson'> & {
 export type FoundRejection = PendingRejection & { readonly event: string };
 
 export class PendingEvents {
-  readonly #reader: LogReader;
+  readonly #reader: PendingLog;
   readonly #namespace: Uint8Array;
   #last: Promise<unknown> = Promise.resolve();
 
-  /** @param reader for these searches alone */
-  constructor(reader: LogReader) {
+  /** @param reader for these searches alone; its `committed` may be shared */
+  constructor(reader: PendingLog) {
     this.#reader = reader;
     const namespace = parseUuid(personNamespace);
     if (namespace === undefined) throw new RangeError('the person namespace is no uuid');
@@ -32,7 +38,21 @@ export class PendingEvents {
   }
 
   find(projectId: ProjectId, uuid: string): Promise<FoundEvent | FoundRejection | undefined> {
-    const search = this.#last.then(() => this.#find(projectId, uuid));
+    return this.#inTurn(() => this.#find(projectId, uuid));
+  }
+
+  /** Events of the requests that bear this id, at most `maxRecords`. `requestId`: 16 bytes. */
+  findRequest(
+    projectId: ProjectId,
+    requestId: Uint8Array,
+    maxRecords: number,
+  ): Promise<readonly PendingRequestRecord[]> {
+    const search = { projectId, requestId, maxRecords, maxBytes: MAX_SEARCH_BYTES };
+    return this.#inTurn(() => findPendingRequest(this.#reader, search));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const search = this.#last.then(work);
     this.#last = search.catch(() => undefined);
     return search;
   }

@@ -45,7 +45,8 @@ function refusal(name: string, expected: string): Fault {
   return fault('invalid_parameter', { name, expected });
 }
 
-function parseBody(body: Buffer): { readonly kind: 'json'; readonly value: unknown } | Fault {
+/** The JSON of a body, or where it is none. */
+export function parseBody(body: Buffer): { readonly kind: 'json'; readonly value: unknown } | Fault {
   const text = body.toString('utf8');
   try {
     return { kind: 'json', value: JSON.parse(text) };

@@ -31,7 +31,7 @@ export function readLimit(query: URLSearchParams): number | Fault {
 /** Undefined when absent or empty. */
 export function readInstant(
   query: URLSearchParams,
-  name: 'after' | 'before',
+  name: 'after' | 'before' | 'from' | 'to',
   nowMs: EpochMs,
 ): bigint | Fault | undefined {
   const text = query.get(name) ?? '';

@@ -1,6 +1,8 @@
 /** The reading API over fakes, for unit tests: two projects, and a key for each kind of reader. Imported by tests alone. */
 import { asEpochMs, asProjectId, type ProjectId } from '../event/ids.ts';
 import type { PersonalKey, Project, Registry } from '../registry/registry.ts';
+import type { PendingRequestRecord } from '../loader/pending-lookup.ts';
+import type { LedgerLookup } from './ledger-lookup.ts';
 import type { PendingLookup } from './pending-lookup.ts';
 import { ReadApi } from './read-api.ts';
 import type { ReadAnswer, ReadRequest } from './read-exchange.ts';
@@ -23,6 +25,8 @@ export interface ReadApiForTest {
 
 export interface Fakes {
   readonly pending?: PendingLookup;
+  readonly pendingRecords?: readonly PendingRequestRecord[];
+  readonly ledger?: LedgerLookup;
   readonly limits?: Partial<ReadLimits>;
 }
 
@@ -33,8 +37,11 @@ export function readApiForTest(fakes: Fakes = {}): ReadApiForTest {
     store,
     registry: registryOf(usedKeys),
     pendingLookup: fakes.pending ?? { find: () => Promise.resolve(undefined) },
+    pendingRequests: { findRequest: () => Promise.resolve(fakes.pendingRecords ?? []) },
+    ledger: fakes.ledger ?? { book: { read: unused }, findingsOf: () => [] },
     clock: { nowMs: () => nowMs, monotonicMs: () => 0 },
     limits: { ...defaultReadLimits, ...fakes.limits },
+    projectLimits: { usedThisMonth: unused },
   });
   const ask = (method: string, target: string, changes: Partial<ReadRequest>): Promise<ReadAnswer | Fault> => {
     const [path = '', query = ''] = target.split('?');
@@ -70,6 +77,10 @@ export function codeOf(answer: ReadAnswer | Fault): string {
   return answer.kind === 'fault' ? answer.code : 'answer';
 }
 
+function unused(): never {
+  throw new Error('reading asks the registry for projects and personal keys alone');
+}
+
 function registryOf(usedKeys: string[]): Registry {
   const projects: readonly Project[] = [
     { id: second, name: 'Second', createdAtMs: asEpochMs(2000) },
@@ -80,11 +91,9 @@ function registryOf(usedKeys: string[]): Registry {
     ['phx_second', key('second', [second])],
     ['phx_none', key('none', [])],
     ['phx_capture', { ...key('capture', undefined), scopes: ['capture'] }],
+    ['phx_admin', { ...key('admin', undefined), scopes: ['admin'] }],
     ['phx_revoked', { ...key('revoked', undefined), revokedAtMs: asEpochMs(5) }],
   ]);
-  const unused = (): never => {
-    throw new Error('reading asks the registry for projects and personal keys alone');
-  };
   return {
     projects: () => projects,
     project: (id) => projects.find((project) => project.id === id),
@@ -100,6 +109,12 @@ function registryOf(usedKeys: string[]): Registry {
     createPersonalKey: unused,
     revokeKey: unused,
     findProjectKey: unused,
+    projectLimits: unused,
+    setProjectLimits: unused,
+    projectPrivacy: unused,
+    setProjectPrivacy: unused,
+    eventUse: unused,
+    addEventUse: unused,
     close: () => Promise.resolve(),
   };
 }

@@ -1,7 +1,7 @@
 import { fault, type Fault } from '../errors.ts';
-import type { PersonalKey, Project, Registry } from '../registry/registry.ts';
+import type { PersonalKey, Project, Registry, Scope } from '../registry/registry.ts';
 
-/** A personal key that may query, and the projects it may read. */
+/** A personal key that may do what was asked for, and the projects it may read. */
 export interface Reader {
   readonly kind: 'reader';
   readonly key: PersonalKey;
@@ -11,13 +11,13 @@ export interface Reader {
 
 const BEARER = /^Bearer +(\S+) *$/i;
 
-/** Who is asking (interface.md 3): the key in `Authorization`, which must have the scope `query`. */
-export function authenticate(registry: Registry, authorization: string | undefined): Reader | Fault {
+/** Who is asking (interface.md 3): the key in `Authorization`, which must have `scope`. */
+export function authenticate(registry: Registry, authorization: string | undefined, scope: Scope): Reader | Fault {
   const secret = BEARER.exec(authorization ?? '')?.[1];
   if (secret === undefined) return fault('missing_bearer');
   const key = registry.findPersonalKey(secret);
   if (key === undefined || key.revokedAtMs !== undefined) return fault('invalid_personal_api_key');
-  if (!key.scopes.includes('query')) return fault('missing_scope', { scope: 'query' });
+  if (!key.scopes.includes(scope)) return fault('missing_scope', { scope });
   registry.notePersonalKeyUse(key.id);
   const projects = registry.projects().filter((project) => mayRead(key, project));
   return { kind: 'reader', key, projects: projects.toSorted((a, b) => a.id - b.id) };

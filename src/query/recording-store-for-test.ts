@@ -46,6 +46,10 @@ export class RecordingStore implements Store {
     return Promise.resolve([]);
   }
 
+  findReach(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   isReady(): boolean {
     return true;
   }

@@ -15,6 +15,15 @@ export const rejectionColumns = [
   'raw',
 ].join(', ');
 
+/** What the list shows beside `rejectionColumns`: all that sending the event again needs. In the order of `listedRow`. */
+export const listedColumns = [
+  'distinct_id',
+  "ifNull(toString(toUnixTimestamp64Micro(sent_at)), '') AS sent_micros",
+  'ip',
+  'authenticated',
+  'is_historical',
+].join(', ');
+
 export interface RejectionRow {
   readonly requestId: string;
   readonly index: number;
@@ -46,10 +55,37 @@ const rejectionRow = z
     raw,
   }));
 const rejectionRows = z.array(rejectionRow);
+const REJECTION_COLUMNS = 8;
 
 /** @throws when the store's answer has other columns than `rejectionColumns`: our own bug. */
 export function parseRejectionRows(rows: unknown): readonly RejectionRow[] {
   return rejectionRows.parse(rows);
+}
+
+export interface ListedRejection extends RejectionRow {
+  readonly distinctId: string;
+  readonly sentAt: string | null;
+  readonly ip: string;
+  readonly isAuthenticated: boolean;
+  readonly isHistorical: boolean;
+  readonly isRetried: boolean;
+}
+
+/** Behind `rejectionColumns`: `listedColumns`, and whether it was sent again. */
+const listedRow = z
+  .tuple([z.string(), z.string(), z.string(), z.boolean(), z.boolean(), z.number()], z.unknown())
+  .transform(([distinctId, sentMicros, ip, isAuthenticated, isHistorical, retried]) => ({
+    distinctId,
+    sentAt: sentMicros === '' ? null : formatMicros(sentMicros),
+    ip,
+    isAuthenticated,
+    isHistorical,
+    isRetried: retried !== 0,
+  }));
+
+/** @throws when the store's answer has other columns: our own bug. */
+export function parseListedRows(rows: readonly (readonly unknown[])[]): readonly ListedRejection[] {
+  return rows.map((row) => ({ ...rejectionRow.parse(row), ...listedRow.parse(row.slice(REJECTION_COLUMNS)) }));
 }
 
 export function rowOfPendingRejection(pending: PendingRejection): RejectionRow {
@@ -58,16 +94,22 @@ export function rowOfPendingRejection(pending: PendingRejection): RejectionRow {
   return { requestId, index, receivedMicros: undefined, receivedAt, code, detail, event, uuid, raw };
 }
 
-/** As the list shows it. `raw` is a text, since what was rejected need not be JSON. */
-export function rejectionJson(row: RejectionRow): string {
+/** As the list shows it. `raw` is a text, since what was rejected need not be an object. */
+export function rejectionJson(row: ListedRejection): string {
   return JSON.stringify({
     request_id: row.requestId,
     index: row.index,
     received_at: row.receivedAt,
+    sent_at: row.sentAt,
     code: row.code,
     detail: row.detail,
     event: row.event,
+    distinct_id: row.distinctId,
     uuid: row.uuid === '' ? null : row.uuid,
+    ip: row.ip,
+    authenticated: row.isAuthenticated,
+    historical: row.isHistorical,
+    retried: row.isRetried,
     raw: row.raw,
   });
 }

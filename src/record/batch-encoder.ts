@@ -1,5 +1,6 @@
 /**
- * Writes the records of one request into one reused buffer, in the layout of `EncodedRecords.bytes`.
+ * Writes the records of one request into one reused buffer, in the layout of `EncodedRecords.bytes`. The first of them
+ * says how many events the request had, whatever becomes of them on the way here: a bug in between then shows.
  *
  * `batch()` lends that buffer out until the next `reset`: the log copies it at once. The buffer grows to the largest
  * request and shrinks back, so that one of 100 MiB does not hold its memory for good.
@@ -8,7 +9,7 @@ import type { Rejection } from '../event/outcome.ts';
 import type { EncodedRecords } from './encoded-records.ts';
 import type { CapturedEvent, RequestFacts } from '../normalize/captured-event.ts';
 import { eventFlags, type RawEvent } from '../wire/raw-event.ts';
-import { fixedBytes, recordFlags, recordKinds, recordVersion } from './layout.ts';
+import { countsBytes, fixedBytes, recordFlags, recordKinds, recordVersion } from './layout.ts';
 
 const KEPT_BYTES = 1 << 20;
 const SET_KEY = Buffer.from('"$set":');
@@ -26,21 +27,34 @@ function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** Counted when a request is decoded. */
+export interface DecodedCounts {
+  /** All its events. */
+  readonly received: number;
+  /** Of them, those that are counted and not kept: `$performance_event`s. */
+  readonly dropped: number;
+}
+
+const NO_EVENTS: DecodedCounts = { received: 0, dropped: 0 };
+
 export class BatchEncoder {
   #buffer = Buffer.allocUnsafeSlow(KEPT_BYTES);
   #view = viewOf(this.#buffer);
   #used = 0;
   #count = 0;
+  #counts = NO_EVENTS;
   /** The body that the last event lay in, seen as a `DataView`; events of one request share it. */
   #body: Buffer | undefined;
   #bodyView = this.#view;
   #ipText = '';
   #ip = Buffer.alloc(0);
 
-  reset(): void {
+  /** Begins the next request. */
+  reset(counts: DecodedCounts): void {
     if (this.#buffer.length > KEPT_BYTES && this.#used < KEPT_BYTES) this.#replaceBuffer(KEPT_BYTES);
     this.#used = 0;
     this.#count = 0;
+    this.#counts = counts;
     this.#body = undefined;
     this.#bodyView = this.#view;
   }
@@ -63,8 +77,9 @@ export class BatchEncoder {
     // Put in beside the properties, as PostHog's pipeline shows them (interface.md 3): at most three members.
     const addedBytes =
       raw.setEnd - raw.setStart + raw.setOnceEnd - raw.setOnceStart + raw.unsetEnd - raw.unsetStart + 40;
+    const headBytes = this.#headBytes();
     const start = this.#reserve(
-      fixedBytes +
+      headBytes +
         nameBytes +
         distinctIdBytes +
         ip.length +
@@ -73,7 +88,7 @@ export class BatchEncoder {
         addedBytes,
     );
     const view = this.#view;
-    let at = start + fixedBytes;
+    let at = start + headBytes;
     at = event.name === undefined ? this.#copyBody(raw.nameStart, raw.nameEnd, at) : this.#copyOwn(event.name, at);
     at =
       event.distinctId === undefined
@@ -122,10 +137,11 @@ export class BatchEncoder {
     const detail = Buffer.from(rejection.detail, 'utf8');
     const ip = this.#ipOf(request);
     const rawBytes = raw.end - raw.start;
-    const start = this.#reserve(fixedBytes + code.length + detail.length + ip.length + rawBytes);
+    const headBytes = this.#headBytes();
+    const start = this.#reserve(headBytes + code.length + detail.length + ip.length + rawBytes);
     const out = this.#buffer;
     const view = this.#view;
-    let at = start + fixedBytes;
+    let at = start + headBytes;
     at = this.#copyOwn(code, at);
     at = this.#copyOwn(detail, at);
     at = this.#copyOwn(ip, at);
@@ -144,6 +160,20 @@ export class BatchEncoder {
     view.setUint16(start + 80, 0, true);
     view.setUint32(start + 82, rawBytes, true);
     this.#finish(start, at);
+  }
+
+  /** For a request none of whose events is kept: what was counted, and nothing else. */
+  addTally(request: RequestFacts): void {
+    const headBytes = this.#headBytes();
+    const start = this.#reserve(headBytes);
+    this.#buffer.fill(0, start, start + headBytes);
+    this.#writeHead(start, recordKinds.tally, request.isAuthenticated ? recordFlags.isAuthenticated : 0, request);
+    this.#finish(start, start + headBytes);
+  }
+
+  /** Of the record that comes next. */
+  #headBytes(): number {
+    return this.#count === 0 ? fixedBytes + countsBytes : fixedBytes;
   }
 
   /** @returns where the record starts, behind its length. */
@@ -176,6 +206,11 @@ export class BatchEncoder {
     let all = flags;
     if (request.sentAtMs !== undefined) all |= recordFlags.hasSentAt;
     if (request.isHistorical) all |= recordFlags.isHistorical;
+    if (this.#count === 0) {
+      all |= recordFlags.hasCounts;
+      view.setUint32(start + fixedBytes, this.#counts.received, true);
+      view.setUint32(start + fixedBytes + 4, this.#counts.dropped, true);
+    }
     view.setUint8(start, kind);
     view.setUint8(start + 1, recordVersion);
     view.setUint16(start + 2, all, true);

@@ -1,11 +1,16 @@
 /**
- * What a record holds, byte by byte. Little endian; a uuid is 16 bytes in its own order. Version 1.
+ * What a record holds, byte by byte. Little endian; a uuid is 16 bytes in its own order. Version 2.
  *
- * Two kinds: an event that was accepted, and an event that was refused and is kept with the reason. Both begin alike, so
- * that a scan for a uuid need not know more. Texts follow the fixed part in the order of their lengths.
+ * Three kinds: an event that was accepted; an event that was refused and is kept with the reason; and a tally, which
+ * only says how many events a request had none of whose events is kept. All begin alike, so that a scan for a uuid need
+ * not know more. The first record of a request has what was counted when the request was decoded (`countsLayout`) behind
+ * the fixed part, the others have nothing there. Texts follow in the order of their lengths.
+ *
+ * Version 1 had neither tallies nor counts: it is read as a request of one event each.
  */
-export const recordKinds = { event: 1, rejection: 2 } as const;
-export const recordVersion = 1;
+export const recordKinds = { event: 1, rejection: 2, tally: 3 } as const;
+export const recordVersion = 2;
+export const oldestRecordVersion = 1;
 
 /** Bits of `flags`. */
 export const recordFlags = {
@@ -17,6 +22,8 @@ export const recordFlags = {
   hasLongInteger: 16,
   /** A rejection whose event had a readable uuid. */
   hasUuid: 32,
+  /** The first record of its request: `countsLayout` follows the fixed part. */
+  hasCounts: 64,
 } as const;
 
 /** name → [offset, byte length]; a test compares it with what the codec writes. */
@@ -46,3 +53,13 @@ export const fixedLayout = {
 } as const satisfies Readonly<Record<string, readonly [number, number]>>;
 
 export const fixedBytes = 86;
+
+/** As `fixedLayout`; offsets count from the end of the fixed part. */
+export const countsLayout = {
+  /** Events that the request was decoded to, those dropped included. */
+  received: [0, 4],
+  /** Of them, `$performance_event`s: counted, not kept (protocol.md 3.8). */
+  dropped: [4, 4],
+} as const satisfies Readonly<Record<string, readonly [number, number]>>;
+
+export const countsBytes = 8;

@@ -1,5 +1,12 @@
 import { asEpochMs, asProjectId, type EpochMs, type ProjectId } from '../event/ids.ts';
-import { fixedBytes, recordFlags, recordKinds, recordVersion } from './layout.ts';
+import { countsBytes, fixedBytes, oldestRecordVersion, recordFlags, recordKinds, recordVersion } from './layout.ts';
+
+export type RecordKind = keyof typeof recordKinds;
+const kindOf = new Map<number | undefined, RecordKind>([
+  [recordKinds.event, 'event'],
+  [recordKinds.rejection, 'rejection'],
+  [recordKinds.tally, 'tally'],
+]);
 
 /** The record was written by a newer Hedgerow, or is no record. */
 export class UnreadableRecord extends Error {
@@ -15,7 +22,8 @@ export class UnreadableRecord extends Error {
 export class RecordView {
   readonly bytes: Buffer;
   #position = 0;
-  kind: 'event' | 'rejection' = 'event';
+  kind: RecordKind = 'event';
+  version = 0;
   /** The record itself, without its length prefix: `bytes[start, end)`. */
   start = 0;
   end = 0;
@@ -50,17 +58,19 @@ export class RecordView {
     this.start = start;
     this.end = end;
     if (end > bytes.length || end - start < fixedBytes) throw new UnreadableRecord('a record is shorter than its head');
-    const kind = bytes[start];
-    const version = bytes[start + 1];
-    if (version !== recordVersion || (kind !== recordKinds.event && kind !== recordKinds.rejection)) {
+    const kind = kindOf.get(bytes[start]);
+    const version = bytes[start + 1] ?? 0;
+    if (kind === undefined || version < oldestRecordVersion || version > recordVersion) {
       throw new UnreadableRecord(
-        `record of kind ${kind}, version ${version}: this version of Hedgerow reads version ${recordVersion}. ` +
+        `record of kind ${bytes[start]}, version ${version}: this version of Hedgerow reads up to version ${recordVersion}. ` +
           'It was written by a newer one; start that one again.',
       );
     }
-    this.kind = kind === recordKinds.event ? 'event' : 'rejection';
+    this.kind = kind;
+    this.version = version;
     this.flags = bytes.readUInt16LE(start + 2);
-    this.firstStart = start + fixedBytes;
+    this.firstStart = start + fixedBytes + (this.hasCounts ? countsBytes : 0);
+    if (this.firstStart > end) throw new UnreadableRecord('a record is shorter than its head');
     this.firstEnd = this.secondStart = this.firstStart + bytes.readUInt32LE(start + 68);
     this.secondEnd = this.ipStart = this.secondStart + bytes.readUInt32LE(start + 72);
     this.ipEnd = this.libStart = this.ipStart + bytes.readUInt16LE(start + 76);
@@ -71,6 +81,18 @@ export class RecordView {
     return true;
   }
 
+  /** Whether it is the first record of its request, in version 2 or later. */
+  get hasCounts(): boolean {
+    return this.version > 1 && (this.flags & recordFlags.hasCounts) !== 0;
+  }
+  /** Events that its request was decoded to, `dropped` included. Only with `hasCounts`. */
+  get received(): number {
+    return this.bytes.readUInt32LE(this.start + fixedBytes);
+  }
+  /** Events of its request that were dropped and are in no record. Only with `hasCounts`. */
+  get dropped(): number {
+    return this.bytes.readUInt32LE(this.start + fixedBytes + 4);
+  }
   get projectId(): ProjectId {
     return asProjectId(this.bytes.readUInt32LE(this.start + 4));
   }

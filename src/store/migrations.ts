@@ -1,4 +1,4 @@
-import { createStatements, database, internalDatabase } from './schema.ts';
+import { createStatements, database, internalDatabase, ledgerStatements, retryStatements } from './schema.ts';
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -11,6 +11,8 @@ export interface Migration {
 /** Run in order; one that was released is never changed, a later one mends it. */
 export const migrations: readonly Migration[] = [
   { version: 1, title: 'events, rejections, duplicates, persons', statements: createStatements },
+  { version: 2, title: 'ledger', statements: ledgerStatements },
+  { version: 3, title: 'rejections sent again', statements: retryStatements },
 ];
 
 export const schemaVersion = migrations.length;

@@ -5,10 +5,11 @@
  * Values as `ByteWriter` writes them; Nullable is a byte (1 = null) before the value. The columns and their order are
  * `eventInput` and its kin (schema.ts); a test loads a row of each and compares.
  */
+import type { ProjectId } from '../event/ids.ts';
 import { recordFlags } from '../record/layout.ts';
 import type { RecordView } from '../record/record-view.ts';
 import { ByteWriter } from './byte-writer.ts';
-import type { RowOrigin } from './store.ts';
+import type { OriginRange, RowOrigin } from './store.ts';
 
 const FIRST_BYTES = 64 << 10;
 /** Everything of a row but its texts, generously. */
@@ -112,6 +113,14 @@ export class RejectionRows extends Rows {
     out.u8((flags & recordFlags.isAuthenticated) === 0 ? 0 : 1);
     out.shortText(origin.stream);
     out.u64(origin.sequence);
+    const { sentAtMs } = view;
+    if (sentAtMs === undefined) {
+      out.u8(1);
+    } else {
+      out.u8(0);
+      out.instant(sentAtMs);
+    }
+    out.u8((flags & recordFlags.isHistorical) === 0 ? 0 : 1);
   }
 }
 
@@ -139,4 +148,58 @@ export class UuidKeys extends Rows {
     out.u32(view.projectId);
     out.uuid(view.bytes, view.uuidAt);
   }
+}
+
+/** What was counted in one minute of a project. */
+export interface LedgerCounts {
+  readonly received: number;
+  readonly accepted: number;
+  readonly stored: number;
+  readonly duplicate: number;
+  readonly rejected: ReadonlyMap<string, number>;
+}
+
+const LONGEST_CODE = 64;
+const NOBODY = new Uint8Array(16);
+const nothing: LedgerCounts = { received: 0, accepted: 0, stored: 0, duplicate: 0, rejected: new Map() };
+
+/** Rows for `ledger`. */
+export class LedgerRows extends Rows {
+  /** @param minuteSeconds when the minute begins, seconds since 1970 */
+  addCounts(projectId: ProjectId, minuteSeconds: number, counts: LedgerCounts): void {
+    this.#add({ projectId, minuteSeconds, stream: '', epoch: 0, first: 0, next: 0, lastRequestId: NOBODY }, counts);
+  }
+
+  /** @param reach the rows of this block count `[first, next)` of `stream`; `lastRequestId`: 16 bytes */
+  addReach(reach: OriginRange & { readonly epoch: number; readonly lastRequestId: Uint8Array }): void {
+    this.#add({ ...reach, projectId: 0, minuteSeconds: 0 }, nothing);
+  }
+
+  #add(key: LedgerKey, counts: LedgerCounts): void {
+    const out = this.startRow(counts.rejected.size * (LONGEST_CODE + 16));
+    out.u32(key.projectId);
+    out.u32(key.minuteSeconds);
+    out.shortText(key.stream);
+    out.u32(key.epoch);
+    out.u64(counts.received);
+    out.u64(counts.accepted);
+    out.u64(counts.stored);
+    out.u64(counts.duplicate);
+    out.length(counts.rejected.size);
+    for (const [code, events] of counts.rejected) {
+      out.shortText(code);
+      out.u64(events);
+    }
+    out.u64(key.first);
+    out.u64(key.next);
+    out.uuid(key.lastRequestId, 0);
+  }
+}
+
+interface LedgerKey extends OriginRange {
+  /** 0: a row of `addReach`. */
+  readonly projectId: number;
+  readonly minuteSeconds: number;
+  readonly epoch: number;
+  readonly lastRequestId: Uint8Array;
 }

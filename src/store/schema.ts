@@ -13,7 +13,7 @@ export const database = 'hedgerow';
 export const internalDatabase = 'hedgerow_internal';
 
 /** Tables and views that a user's SQL may name. */
-export const readableTables = ['events', 'rejections', 'persons'] as const;
+export const readableTables = ['events', 'rejections', 'persons', 'ledger'] as const;
 
 /**
  * 256 paths become columns of their own, the rest share one: a client that invents keys costs speed, not memory.
@@ -93,6 +93,8 @@ export const rejectionInput = [
   ['authenticated', 'Bool'],
   ['stream', 'String'],
   ['sequence', 'UInt64'],
+  ['sent_at', `Nullable(${instant})`],
+  ['is_historical', 'Bool'],
 ] as const;
 
 /** As `eventInput`; `DuplicateRows` writes them. */
@@ -104,6 +106,21 @@ export const duplicateInput = [
   ['received_at', instant],
   ['stream', 'String'],
   ['sequence', 'UInt64'],
+] as const;
+
+/** As `eventInput`; `LedgerRows` writes them. */
+export const ledgerInput = [
+  ['project_id', 'UInt32'],
+  ['minute', "DateTime('UTC')"],
+  ['stream', 'String'],
+  ['epoch', 'UInt32'],
+  ['received', 'UInt64'],
+  ['accepted', 'UInt64'],
+  ['stored', 'UInt64'],
+  ['duplicate', 'UInt64'],
+  ['rejected_by_code', 'Map(String, UInt64)'],
+  ['first_sequence', 'UInt64'],
+  ['reached', 'Tuple(UInt64, UUID)'],
 ] as const;
 
 /** Our own table settings: a block is synced when its insert returns, and an insert of a known token does nothing. */
@@ -174,6 +191,57 @@ export const createStatements: readonly string[] = [
     FROM ${database}.events GROUP BY person_id`,
 ];
 
+/**
+ * Version 2. Two kinds of rows in one table, so that one insert brings both and one read sees both as of one moment:
+ * counts of a project's minute (`stream` empty), and, under project 0, how far a stream has been counted. Rows of one key
+ * are merged when the engine likes: sum them when reading.
+ *
+ * `by_received` finds the rows of the last minutes when they are counted again (loader/ledger-check.ts).
+ */
+export const ledgerStatements: readonly string[] = [
+  `CREATE TABLE IF NOT EXISTS ${internalDatabase}.ledger (
+    project_id UInt32,
+    minute DateTime('UTC') CODEC(Delta, ZSTD(1)),
+    stream LowCardinality(String),
+    epoch UInt32,
+    received SimpleAggregateFunction(sum, UInt64),
+    accepted SimpleAggregateFunction(sum, UInt64),
+    stored SimpleAggregateFunction(sum, UInt64),
+    duplicate SimpleAggregateFunction(sum, UInt64),
+    rejected_by_code SimpleAggregateFunction(sumMap, Map(String, UInt64)),
+    first_sequence SimpleAggregateFunction(min, UInt64),
+    reached SimpleAggregateFunction(max, Tuple(UInt64, UUID))
+  ) ENGINE = AggregatingMergeTree ORDER BY (project_id, minute, stream, epoch) SETTINGS ${durable}`,
+  `CREATE VIEW IF NOT EXISTS ${database}.ledger AS
+    SELECT minute, received, accepted, stored, duplicate, arraySum(mapValues(rejected_by_code)) AS rejected,
+      rejected_by_code
+    FROM (SELECT minute, sum(received) AS received, sum(accepted) AS accepted, sum(stored) AS stored,
+      sum(duplicate) AS duplicate, sumMap(rejected_by_code) AS rejected_by_code
+      FROM ${internalDatabase}.ledger GROUP BY minute)`,
+  `ALTER TABLE ${database}.rejections ADD INDEX IF NOT EXISTS by_request request_id TYPE bloom_filter(0.01) GRANULARITY 1`,
+  `ALTER TABLE ${database}.events ADD INDEX IF NOT EXISTS by_received received_at TYPE minmax GRANULARITY 1`,
+];
+
+/**
+ * What sending a rejected event again needs to know of its request, and a note of each that was sent. A note names the
+ * rejection and the request that stored it; one with a nil `request_id` says of `retry_request_id` alone that it is a
+ * retry, whose own rejections are copies of older ones.
+ */
+export const retryStatements: readonly string[] = [
+  `ALTER TABLE ${database}.rejections
+    ADD COLUMN IF NOT EXISTS sent_at Nullable(${instant}) MATERIALIZED NULL,
+    ADD COLUMN IF NOT EXISTS is_historical Bool MATERIALIZED false`,
+  `CREATE TABLE IF NOT EXISTS ${internalDatabase}.retried (
+    project_id UInt32,
+    request_id UUID,
+    \`index\` UInt32,
+    received_at DateTime64(3, 'UTC'),
+    retry_request_id UUID,
+    retried_at DateTime64(3, 'UTC')
+  ) ENGINE = ReplacingMergeTree ORDER BY (project_id, request_id, \`index\`, received_at, retry_request_id)
+    SETTINGS fsync_after_insert = 1, fsync_part_directory = 1`,
+];
+
 /** SHA-1 of namespace and name, its version and variant bits set; a UUID is two little-endian halves inside the engine. */
 function uuidV5Sql(name: string): string {
   const digest = `SHA1(concat(unhex('${personNamespace.replaceAll('-', '')}'), ${name}))`;
@@ -213,6 +281,11 @@ export function insertSql(kind: BlockKind, path: string, token: string): string 
     const names = duplicateInput.map(([name]) => name).join(', ');
     return `INSERT INTO ${internalDatabase}.duplicates (${names}) SETTINGS ${insertSettings(token)}
       SELECT ${names} FROM ${fileSql(path, duplicateInput)}`;
+  }
+  if (kind === 'ledger') {
+    const names = ledgerInput.map(([name]) => name).join(', ');
+    return `INSERT INTO ${internalDatabase}.ledger (${names}) SETTINGS ${insertSettings(token)}
+      SELECT ${names} FROM ${fileSql(path, ledgerInput)}`;
   }
   if (kind === 'rejections') {
     const names = rejectionInput.map(([name]) => `\`${name}\``).join(', ');

@@ -13,9 +13,9 @@ export interface RowOrigin {
 /**
  * What a block's bytes are, made by whom, for which table:
  *   event_columns  `EventColumns` (event-columns.ts), `events`: properties taken apart already, the cheap way in
- *   events, rejections, duplicates  `EventRows` and its kin (row-binary.ts), the table of that name
+ *   events, rejections, duplicates, ledger  `EventRows` and its kin (row-binary.ts), the table of that name
  */
-export type BlockKind = 'event_columns' | 'events' | 'rejections' | 'duplicates';
+export type BlockKind = 'event_columns' | 'events' | 'rejections' | 'duplicates' | 'ledger';
 
 /** Rows that go in together, under one deduplication token: all or none. */
 export interface Block {
@@ -52,6 +52,15 @@ export interface StoredUuid extends RowOrigin {
   readonly projectId: ProjectId;
   /** Lower case, hyphenated. */
   readonly uuid: string;
+}
+
+/** How far the ledger has counted a stream: every record before `next`, none behind. */
+export interface LedgerReach {
+  /** From 1; a later one belongs to a later log whose stream had the same name. */
+  readonly epoch: number;
+  readonly next: number;
+  /** The request of the record `next - 1`, which tells such logs apart; lower case, hyphenated. */
+  readonly lastRequestId: string;
 }
 
 export interface QueryLimits {
@@ -101,6 +110,8 @@ export interface Store {
   findUuids(keys: UuidKeyBlock): Promise<readonly StoredUuid[]>;
   /** The rejections that `range` has left in the store already. */
   findRejections(range: OriginRange): Promise<readonly StoredRejection[]>;
+  /** How far the ledger has come in `stream`, in its latest epoch; undefined when it has not begun. */
+  findReach(stream: string): Promise<LedgerReach | undefined>;
   /** Our own SQL, over every project, without FORMAT and SETTINGS; a statement that is no SELECT answers no rows. */
   query(request: QueryRequest): Promise<QueryAnswer | QueryFault>;
   /** A user's SQL: read-only, and only this project's rows exist. */

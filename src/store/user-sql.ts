@@ -35,7 +35,7 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
       if (char !== "'" && /[\n\r\\]/.test(sql.slice(at, close))) {
         return { fault: 'A quoted name cannot hold a backslash or a line break.' };
       }
-      if (char !== "'" && refusedFunctions.test(sql.slice(at + 1, close - 1).toLowerCase()) && isCall(sql, close)) {
+      if (char !== "'" && isRefusedFunction(sql.slice(at + 1, close - 1).toLowerCase()) && isCall(sql, close)) {
         return { fault: `The function ${sql.slice(at + 1, close - 1)} is not available in queries.` };
       }
       at = close;
@@ -70,7 +70,7 @@ export function readUserSql(sql: string): { readonly text: string } | { readonly
       const isFunction = isCall(sql, at + word.length);
       if (refusal !== undefined && !isField && !(isFunction && word.toUpperCase() === 'FORMAT'))
         return { fault: refusal };
-      if (isFunction && refusedFunctions.test(word.toLowerCase())) {
+      if (isFunction && isRefusedFunction(word.toLowerCase())) {
         return { fault: `The function ${word} is not available in queries.` };
       }
       if (!hasWord && !/^(select|with)$/i.test(word)) return { fault: 'Only SELECT can be run, with or without WITH.' };
@@ -120,6 +120,26 @@ const tableFunctions = new Set([
 const refusedFunctions =
   /^(file|filesystem\w*|dict\w*|joinget\w*|getserver\w*|getmacro|getmergetreesetting|hascolumnintable|addressto\w*|demangle|catboostevaluate|evalmlmethod|executable\w*|url|urlcluster|remote\w*|cluster\w*|s3\w*|gcs|oss|cosn|hdfs\w*|azure\w*|iceberg\w*|deltalake\w*|hudi\w*|paimon\w*|mysql|postgresql|mongodb|redis|sqlite|odbc|jdbc|ytsaurus|arrowflight|arrowstream|input|merge|mergetree\w*|loop|dictionary|view\w*|eval|fuzz\w*|timeseries(data|tags|metrics|samples|selector)|prometheus\w*|sleep\w*|ai\w*|hostname|fullhostname|displayname|logtrace|fqdn|showcertificate|\w*profiles|getsetting\w*|python|generaterandom|transactionid|servertimezone|serveruuid|icebergtruncate|getoskernelversion|tcpport|buildid|zookeeper\w*|trace\w*|reload\w*)$/;
 
+/**
+ * Names that tell of rows which the project's filter shuts out: what the engine keeps for a whole part (the dictionary of a
+ * text column, the paths of `properties`), or what it finds out from an index before it filters.
+ */
+const tellingFunctions =
+  /^(indexhint|lowcardinality(keys|indices)|dumpcolumnstructure|blockserializedsize|gettypeserializationstreams|distinctjsonpaths\w*|blocknumber|runningconcurrency|estimatecompressionratio)$/;
+
+/** Names that tell of the server: versions, uptime, who and what is connected. */
+const serverFunctions =
+  /^(version|uptime|revision|chdb|tid|user|current_?(user|roles|queryid)|authenticateduser|defaultroles|enabledroles|connection_?id|queryid|query_id|initial_?query\w*|global_?variable|getclienthttpheader|getmaxtablenamelengthfordatabase|hasthreadfuzzer|shardnum|shardcount|transaction\w*|generateserialid|ismergetreepartcoveredby|region(to|in|hierarchy)\w*|naivebayes\w*|__\w+)$/;
+
+/** What the engine offers beside a table's columns: the parts, blocks and marks that a row lies in, with all projects' rows. */
+const virtualColumns =
+  /(?:^|\.)_(?:part|partition|block|row|sample|disk|table|database|distance|shard|data|granule|bucket|path|file|size|time|headers|etag)(?:_\w+)?$/i;
+
+/** @param name in lower case */
+function isRefusedFunction(name: string): boolean {
+  return refusedFunctions.test(name) || tellingFunctions.test(name) || serverFunctions.test(name);
+}
+
 const readable = new Set(readableTables.map((table) => `${database}.${table}`));
 
 /** Refused wherever it stands, should the place of a node ever be misread. */
@@ -136,6 +156,8 @@ export function treeFault(ast: string): string | undefined {
     const [kind = '', name = ''] = line.trimStart().split(' ');
     while (inArguments.length > 0 && depth <= (inArguments.at(-1)?.depth ?? 0)) inArguments.pop();
     if (kind.endsWith('ApplyTransformer')) return 'APPLY is not available; call the function on each column.';
+    // A pattern reaches columns that no name in the text shows, project_id among them.
+    if (kind.endsWith('ColumnsRegexpMatcher')) return 'COLUMNS with a pattern is not available; name the columns.';
     if (kind === 'Set') return 'A query cannot change settings: leave SETTINGS out.';
     if (kind === 'Identifier' && otherDatabase.test(name)) return unknownTable(name);
     // The engine tries a condition on the key at the bounds of its index before the project's filter: a division by zero
@@ -143,11 +165,14 @@ export function treeFault(ast: string): string | undefined {
     if (kind === 'Identifier' && /(?:^|\.)project_id$/i.test(name)) {
       return 'The column project_id is not available: a query sees one project alone.';
     }
+    if (kind === 'Identifier' && virtualColumns.test(name)) {
+      return `The column ${shownName(name)} is not available: it tells how the store keeps the rows of all projects.`;
+    }
     if (kind === 'TableIdentifier' && !isReadableName(name)) return unknownTable(name);
     if (kind === 'Function') {
       const lower = name.toLowerCase();
       const isTable = tableAt >= 0 && depth === tableAt + 1;
-      if (isTable ? !tableFunctions.has(lower) : refusedFunctions.test(lower)) {
+      if (isTable ? !tableFunctions.has(lower) : isRefusedFunction(lower)) {
         return `The function ${name} is not available in queries.`;
       }
       if (/^(global)?(not)?(null)?in(ignoreset)?$/i.test(lower)) inArguments.push({ depth, seen: 0 });
@@ -169,6 +194,11 @@ function isReadableName(name: string): boolean {
 }
 
 function unknownTable(name: string): string {
-  const shown = /^[\w.$]{1,100}$/.test(name) ? ` ${name}` : '';
-  return `There is no table${shown} here; a query can read ${readableTables.join(', ')}.`;
+  const shown = shownName(name);
+  return `There is no table${shown === '' ? '' : ` ${shown}`} here; a query can read ${readableTables.join(', ')}.`;
+}
+
+/** Empty when it is better not shown. */
+function shownName(name: string): string {
+  return /^[\w.$]{1,100}$/.test(name) ? name : '';
 }

@@ -158,6 +158,7 @@ describe('loader', () => {
     log.append(...records);
     const refusing: Store = Object.assign(Object.create(store) as Store, {
       findUuids: store.findUuids.bind(store),
+      findReach: store.findReach.bind(store),
       isReady: () => true,
       insert: (block: Block): Promise<void> => {
         const isPoisoned = Buffer.from(block.rows).includes('poison');
@@ -178,6 +179,7 @@ describe('loader', () => {
     let calls = 0;
     const flaky: Store = Object.assign(Object.create(store) as Store, {
       findUuids: store.findUuids.bind(store),
+      findReach: store.findReach.bind(store),
       findRejections: store.findRejections.bind(store),
       isReady: () => false,
       insert: async (block: Block): Promise<void> => {
@@ -211,6 +213,7 @@ describe('loader', () => {
     );
     const crashing: Store = Object.assign(Object.create(store) as Store, {
       findUuids: store.findUuids.bind(store),
+      findReach: store.findReach.bind(store),
       findRejections: store.findRejections.bind(store),
       isReady: () => true,
       insert: (block: Block): Promise<void> => {

@@ -1,11 +1,14 @@
 /** Records as capture would write them, without going through capture; and a log that lives in memory. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fixedBytes, recordFlags, recordKinds, recordVersion } from '../../src/record/layout.ts';
+import { countsBytes, fixedBytes, recordFlags, recordKinds, recordVersion } from '../../src/record/layout.ts';
 import { parseUuid } from '../../src/event/uuid.ts';
 import { asStreamId, type LogOffset, type LogReader, type ReadRecords, type StreamId } from '../../src/log/log.ts';
 
 export interface RecordFields {
-  readonly kind?: 'event' | 'rejection';
+  readonly kind?: keyof typeof recordKinds;
+  readonly version?: 1 | 2;
+  /** Makes it the first record of its request. */
+  readonly counts?: { readonly received: number; readonly dropped: number };
   readonly projectId?: number;
   readonly uuid?: string;
   readonly requestId?: string;
@@ -36,6 +39,8 @@ export function nextUuid(): string {
 export function recordOf(fields: RecordFields): Buffer {
   const {
     kind = 'event',
+    version = recordVersion,
+    counts,
     projectId = 1,
     uuid = nextUuid(),
     requestId = nextUuid(),
@@ -52,16 +57,18 @@ export function recordOf(fields: RecordFields): Buffer {
     last = '{"a":1}',
   } = fields;
   const isEvent = kind === 'event';
-  const texts = [first, second, ip, isEvent ? lib : '', isEvent ? libVersion : '', last].map((text) =>
-    Buffer.from(text),
+  const texts = (kind === 'tally' ? [] : [first, second, ip, isEvent ? lib : '', isEvent ? libVersion : '', last]).map(
+    (text) => Buffer.from(text),
   );
   const body = Buffer.concat(texts);
-  const out = Buffer.alloc(4 + fixedBytes + body.length);
-  out.writeUInt32LE(fixedBytes + body.length, 0);
+  const headBytes = fixedBytes + (counts === undefined ? 0 : countsBytes);
+  const out = Buffer.alloc(4 + headBytes + body.length);
+  out.writeUInt32LE(headBytes + body.length, 0);
   const head = out.subarray(4);
-  head[0] = isEvent ? recordKinds.event : recordKinds.rejection;
-  head[1] = recordVersion;
-  head.writeUInt16LE(flags | (sentAtMs === undefined ? 0 : recordFlags.hasSentAt), 2);
+  head[0] = recordKinds[kind];
+  head[1] = version;
+  const sentAtFlag = sentAtMs === undefined ? 0 : recordFlags.hasSentAt;
+  head.writeUInt16LE(flags | sentAtFlag | (counts === undefined ? 0 : recordFlags.hasCounts), 2);
   head.writeUInt32LE(projectId, 4);
   head.set(parseUuid(uuid) ?? new Uint8Array(16), 8);
   head.set(parseUuid(requestId) ?? new Uint8Array(16), 24);
@@ -75,7 +82,11 @@ export function recordOf(fields: RecordFields): Buffer {
   head.writeUInt16LE(texts[3]?.length ?? 0, 78);
   head.writeUInt16LE(texts[4]?.length ?? 0, 80);
   head.writeUInt32LE(texts[5]?.length ?? 0, 82);
-  body.copy(head, fixedBytes);
+  if (counts !== undefined) {
+    head.writeUInt32LE(counts.received, fixedBytes);
+    head.writeUInt32LE(counts.dropped, fixedBytes + 4);
+  }
+  body.copy(head, headBytes);
   return out;
 }
 
@@ -110,7 +121,7 @@ export class MemoryLog implements LogReader {
     const found = [];
     let bytes = 0;
     for (const batch of this.#batches) {
-      if (batch.first < from.sequence) continue;
+      if (batch.first + batch.count <= from.sequence) continue;
       if (found.length > 0 && bytes + batch.bytes.length > maxBytes) break;
       found.push(batch);
       bytes += batch.bytes.length;

@@ -358,6 +358,45 @@ export function registryContract(engine: string, open: OpenRegistryForTest): voi
     });
   });
 
+  describe(`privacy of a project in the registry on ${engine}`, () => {
+    it('keeps what it is told, and leaves what is left out', async () => {
+      const { registry, reopen } = await opened();
+      const { id } = await registry.createProject('shop');
+      expect(registry.projectPrivacy().get(id)).toBeUndefined();
+      const redact = ['*password*', '$set.email'];
+      expect(await registry.setProjectPrivacy(id, { redact })).toEqual({ address: 'keep', redact });
+      expect(await registry.setProjectPrivacy(id, { address: 'drop' })).toEqual({ address: 'drop', redact });
+      expect(await registry.setProjectPrivacy(id, {})).toEqual({ address: 'drop', redact });
+      expect((await reopen()).projectPrivacy().get(id)).toEqual({ address: 'drop', redact });
+    });
+
+    it('has an entry for projects alone that keep less than everything', async () => {
+      const { registry } = await opened();
+      const first = await registry.createProject('first');
+      const second = await registry.createProject('second');
+      await registry.setProjectPrivacy(first.id, { address: 'truncate', redact: ['a'] });
+      await registry.setProjectPrivacy(second.id, { redact: ['a'] });
+      await registry.setProjectPrivacy(first.id, { address: 'keep', redact: [] });
+      expect([...registry.projectPrivacy().keys()]).toEqual([second.id]);
+      await registry.deleteProject(second.id);
+      expect([...registry.projectPrivacy().keys()]).toEqual([]);
+      expect(await registry.setProjectPrivacy(second.id, { redact: ['a'] })).toBeUndefined();
+      expect(await registry.setProjectPrivacy(absentProject, { redact: ['a'] })).toBeUndefined();
+    });
+
+    it('is seen in another process within a second, and is the same object until something changes', async () => {
+      const { registry, openSecond, clock } = await opened();
+      const second = await openSecond();
+      const { id } = await registry.createProject('shop');
+      await registry.setProjectPrivacy(id, { address: 'drop' });
+      clock.advance(SEEN_ELSEWHERE_MS);
+      const policy = second.projectPrivacy().get(id);
+      expect(policy).toEqual({ address: 'drop', redact: [] });
+      clock.advance(SEEN_ELSEWHERE_MS);
+      expect(second.projectPrivacy().get(id)).toBe(policy);
+    });
+  });
+
   describe(`limits in the registry on ${engine}`, () => {
     const all = { eventsPerSecond: 0.5, burst: 20, monthlyQuota: 0 };
 

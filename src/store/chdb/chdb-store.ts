@@ -16,14 +16,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { killPointEnv } from '../../config/kill-point.ts';
 import { asProjectId, type ProjectId } from '../../event/ids.ts';
-import { database } from '../schema.ts';
+import { database, internalDatabase } from '../schema.ts';
 import {
   BlockRefused,
   StoreFromNewerVersion,
   StoreInUse,
   StoreUnavailable,
   type Block,
+  type LedgerReach,
   type OriginRange,
   type QueryAnswer,
   type QueryFault,
@@ -150,6 +152,24 @@ export class ChdbStore implements Store {
       .map(([sequence, requestId, index]) => ({ sequence, requestId, index }));
   }
 
+  async findReach(stream: string): Promise<LedgerReach | undefined> {
+    const reply = await this.#ask({
+      kind: 'query',
+      sql: `SELECT epoch, reach.1, toString(reach.2) FROM (SELECT epoch, max(reached) AS reach
+        FROM ${internalDatabase}.ledger WHERE project_id = 0 AND stream = {stream:String} GROUP BY epoch)
+        ORDER BY epoch DESC LIMIT 1`,
+      parameters: { stream },
+      timeoutMs: 60_000,
+      maxRows: 1,
+      projectId: undefined,
+      isInternal: true,
+    });
+    if (reply.kind !== 'rows') throw new StoreUnavailable(reply.kind === 'fault' ? reply.message : reply.kind);
+    const rows: unknown = JSON.parse(reply.rowsJson);
+    const [row] = z.array(z.tuple([z.number(), z.number(), z.string()])).parse(rows);
+    return row === undefined ? undefined : { epoch: row[0], next: row[1], lastRequestId: row[2] };
+  }
+
   query(request: QueryRequest): Promise<QueryAnswer | QueryFault> {
     return this.#query(request, undefined);
   }
@@ -241,7 +261,7 @@ export class ChdbStore implements Store {
       serialization: 'advanced',
       detached: true, // a group of its own: Ctrl-C is for the parent, which drains first
       // A thread for each session: the readers, the writer, the one that stops the others.
-      env: { UV_THREADPOOL_SIZE: String(this.#childOptions.readers + 2), TZ: 'UTC' },
+      env: { UV_THREADPOOL_SIZE: String(this.#childOptions.readers + 2), TZ: 'UTC', ...killPointEnv() },
     });
     this.#child = child;
     let said = '';

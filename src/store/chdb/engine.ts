@@ -5,8 +5,9 @@
  * for readers, opened when first needed; readers that find none wait in order.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { passKillPoint } from '../../config/kill-point.ts';
 import { migrationsFrom, prepareStatements, readVersionSql, recordSql, schemaVersion } from '../migrations.ts';
-import { database, findUuidsSql, insertSql } from '../schema.ts';
+import { database, findUuidsSql, insertSql, internalDatabase } from '../schema.ts';
 import { readUserSql, treeFault } from '../user-sql.ts';
 import { isTransient, queryFault } from './engine-faults.ts';
 import { MAX_ANSWER_BYTES, MAX_QUERY_TEXT_BYTES } from './engine-limits.ts';
@@ -75,8 +76,11 @@ export class Engine {
     switch (request.kind) {
       case 'insert':
         return this.#onWriter(request.id, send, async () => {
+          passKillPoint('store.before_insert');
           await this.#writer.run(insertSql(request.blockKind, request.file, request.token));
+          passKillPoint('store.inserted');
           send({ kind: 'done', id: request.id });
+          passKillPoint('store.answered');
         });
       case 'find':
         return this.#onWriter(request.id, send, async () => {
@@ -165,7 +169,8 @@ export class Engine {
     // Filters must not be merged, with each other or with those that a join makes at run time: a user's condition would
     // be tried on rows that the project's filter shuts out, and could tell of them by failing (throwIf).
     const confined =
-      `, additional_table_filters = {'${database}.events': '${filter}', '${database}.rejections': '${filter}'}, ` +
+      `, additional_table_filters = {'${database}.events': '${filter}', '${database}.rejections': '${filter}', ` +
+      `'${internalDatabase}.ledger': '${filter}'}, ` +
       `query_plan_merge_filters = 0, enable_join_runtime_filters = 0, allow_introspection_functions = 0, ` +
       `max_memory_usage = ${Math.floor(this.#options.memoryBytes * 0.6)}, ` +
       `max_bytes_before_external_group_by = ${Math.floor(this.#options.memoryBytes * 0.25)}, ` +
@@ -240,8 +245,14 @@ async function migrate(session: EngineSession): Promise<void> {
     );
   }
   for (const migration of left) {
-    for (const statement of migration.statements) await session.run(statement);
+    passKillPoint('migration.before');
+    for (const statement of migration.statements) {
+      await session.run(statement);
+      passKillPoint('migration.between_statements');
+    }
+    passKillPoint('migration.before_note');
     await session.run(recordSql(migration));
+    passKillPoint('migration.after');
   }
 }
 

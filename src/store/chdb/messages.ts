@@ -25,7 +25,7 @@ export const childRequest = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('insert'),
     id,
-    blockKind: z.enum(['event_columns', 'events', 'rejections', 'duplicates']),
+    blockKind: z.enum(['event_columns', 'events', 'rejections', 'duplicates', 'ledger']),
     file: z.string(),
     token: z.string(),
   }),
