@@ -20,7 +20,7 @@ const SINGLE_HEADERS = [
 ] as const;
 
 /** A bare address; with a port, brackets or quotes they are taken off. Undefined when it is no address. */
-function addressOf(text: string): string | undefined {
+export function addressOf(text: string): string | undefined {
   const trimmed = text.trim().replaceAll('"', '');
   if (trimmed.includes('%')) return undefined; // a zone (`fe80::1%eth0`) means something to its own machine alone
   if (isIP(trimmed) !== 0) return trimmed;

@@ -4,6 +4,8 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { asEpochMs, type ProjectId } from '../event/ids.ts';
+import type { PrivacyChange, PrivacyPolicy } from '../normalize/privacy-policy.ts';
+import type { EventUse, LimitsChange, ProjectLimits } from './project-limits.ts';
 import {
   type FirstProject,
   type NewFirstProject,
@@ -79,6 +81,24 @@ export class LocalKey implements Registry {
   }
   findProjectKey(key: string): ProjectKey | undefined {
     return this.#registry.findProjectKey(key);
+  }
+  projectLimits(): ReadonlyMap<ProjectId, ProjectLimits> {
+    return this.#registry.projectLimits();
+  }
+  setProjectLimits(id: ProjectId, change: LimitsChange): Promise<ProjectLimits | undefined> {
+    return this.#registry.setProjectLimits(id, change);
+  }
+  projectPrivacy(): ReadonlyMap<ProjectId, PrivacyPolicy> {
+    return this.#registry.projectPrivacy();
+  }
+  setProjectPrivacy(id: ProjectId, change: PrivacyChange): Promise<PrivacyPolicy | undefined> {
+    return this.#registry.setProjectPrivacy(id, change);
+  }
+  eventUse(id: ProjectId, month: string): number {
+    return this.#registry.eventUse(id, month);
+  }
+  addEventUse(uses: readonly EventUse[]): Promise<readonly number[]> {
+    return this.#registry.addEventUse(uses);
   }
   close(): Promise<void> {
     return this.#registry.close();

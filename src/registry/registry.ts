@@ -1,9 +1,11 @@
 /**
- * The registry's port: projects and keys. Engines: lmdb/. Each passes test/contract/registry.contract.ts.
+ * The registry's port: projects, keys and limits. Engines: lmdb/. Each passes test/contract/registry.contract.ts.
  *
  * Project keys are public and stay readable; a personal key is stored only as a hash and shown once, at creation.
  */
 import type { EpochMs, ProjectId } from '../event/ids.ts';
+import type { PrivacyChange, PrivacyPolicy } from '../normalize/privacy-policy.ts';
+import type { EventUse, LimitsChange, ProjectLimits } from './project-limits.ts';
 
 export interface Project {
   readonly id: ProjectId;
@@ -93,6 +95,24 @@ export interface Registry {
   findPersonalKey(secret: string): PersonalKey | undefined;
   /** Notes the use; may be written later and coarsely (at most once a minute and key). Never throws. */
   notePersonalKeyUse(id: string): void;
+
+  /**
+   * The limits of the projects that have one. Synchronous and cheap: asked for each request. The same object until
+   * something changes.
+   */
+  projectLimits(): ReadonlyMap<ProjectId, ProjectLimits>;
+  /** @returns all limits of the project as they are now; undefined when there is none with this id */
+  setProjectLimits(id: ProjectId, change: LimitsChange): Promise<ProjectLimits | undefined>;
+
+  /** The policies of the projects that keep less than everything, as `projectLimits`. */
+  projectPrivacy(): ReadonlyMap<ProjectId, PrivacyPolicy>;
+  /** @returns the whole policy of the project as it is now; undefined when there is none with this id */
+  setProjectPrivacy(id: ProjectId, change: PrivacyChange): Promise<PrivacyPolicy | undefined>;
+
+  /** How many events are counted for a month (`YYYY-MM`), by all processes. Synchronous. */
+  eventUse(id: ProjectId, month: string): number;
+  /** Adds to the counts, never below 0; all or nothing, durable when it resolves. @returns the sums, in the same order */
+  addEventUse(uses: readonly EventUse[]): Promise<readonly number[]>;
 
   close(): Promise<void>;
 }

@@ -11,6 +11,7 @@
  * Last use  Written in the background, at most once a minute and key over all processes; a failure loses only that.
  *           `personalKeys` shows it as it is now, a found key as it was when the rows were last read.
  * Secrets   A personal key is kept as its SHA-256: docs/decisions/0004-lmdb-registry.md says why that is enough.
+ * Length    One class answers the whole port; what needs no LMDB lies in registry-image.ts and rows.ts.
  * Failure   Rows of a newer format, or rows that do not parse, throw: nobody may be let in by a guess.
  */
 import { mkdirSync } from 'node:fs';
@@ -19,9 +20,11 @@ import { open, type Key, type RootDatabase } from 'lmdb';
 import { z } from 'zod';
 import type { Clock } from '../../event/clock.ts';
 import type { IdSource } from '../../event/id-source.ts';
-import type { ProjectId } from '../../event/ids.ts';
+import { asProjectId, type ProjectId } from '../../event/ids.ts';
 import { isPersonalKeyShape, MAX_PERSONAL_KEY_BYTES, projectKeyProblem } from '../../event/key-shape.ts';
 import { formatUuid } from '../../event/uuid.ts';
+import { keepsAll, type PrivacyChange, type PrivacyPolicy } from '../../normalize/privacy-policy.ts';
+import { type EventUse, type LimitsChange, noLimits, type ProjectLimits, withChange } from '../project-limits.ts';
 import type {
   FirstProject,
   NewFirstProject,
@@ -34,7 +37,9 @@ import type {
 } from '../registry.ts';
 import { scopes } from '../registry.ts';
 import {
+  limitsOf,
   personalKeyOf,
+  privacyOf,
   projectKeyOf,
   projectOf,
   type HashedPersonalKey,
@@ -44,7 +49,9 @@ import {
   counterRow,
   FORMAT_VERSION,
   lastUseRow,
+  limitsRow,
   personalKeyRow,
+  privacyRow,
   projectKeyRow,
   projectRow,
   type PersonalKeyRow,
@@ -53,6 +60,8 @@ import {
 
 export const RECHECK_MS = 250; // a change elsewhere is to be seen within a second; one look costs about a microsecond
 export const USE_INTERVAL_MS = 60_000;
+const LIMITS = 'the limits of a project';
+const PRIVACY = 'what a project keeps of its clients';
 const SECRET_BYTES = 32; // 43 characters as text: `phc_` and 43 stay below protocol.md 4's 64 bytes
 
 export interface LmdbRegistryOptions {
@@ -160,6 +169,8 @@ class LmdbRegistry implements Registry {
       if (!this.#rows.doesExist(['project', id])) return false;
       for (const { key, row } of this.#projectKeyRows()) if (row.projectId === id) this.#revokeRow(key, row);
       this.#rows.removeSync(['project', id]);
+      this.#rows.removeSync(['limits', id]);
+      this.#rows.removeSync(['privacy', id]);
       return true;
     });
   }
@@ -237,6 +248,64 @@ class LmdbRegistry implements Registry {
     } catch {
       // A use that is not written down must not cost the request that made it.
     }
+  }
+
+  projectLimits(): ReadonlyMap<ProjectId, ProjectLimits> {
+    this.#lookAgainWhenDue();
+    return this.#image.limits;
+  }
+
+  setProjectLimits(id: ProjectId, change: LimitsChange): Promise<ProjectLimits | undefined> {
+    return this.#change(() => {
+      if (!this.#rows.doesExist(['project', id])) return undefined;
+      const stored = this.#rows.get(['limits', id]);
+      const limits = withChange(
+        stored === undefined ? noLimits : limitsOf(parseRow(limitsRow, stored, LIMITS)),
+        change,
+      );
+      const { eventsPerSecond = null, burst = null, monthlyQuota = null } = limits;
+      if (eventsPerSecond === null && burst === null && monthlyQuota === null) this.#rows.removeSync(['limits', id]);
+      else this.#rows.putSync(['limits', id], { eventsPerSecond, burst, monthlyQuota });
+      return limits;
+    });
+  }
+
+  projectPrivacy(): ReadonlyMap<ProjectId, PrivacyPolicy> {
+    this.#lookAgainWhenDue();
+    return this.#image.privacy;
+  }
+
+  setProjectPrivacy(id: ProjectId, change: PrivacyChange): Promise<PrivacyPolicy | undefined> {
+    return this.#change(() => {
+      if (!this.#rows.doesExist(['project', id])) return undefined;
+      const stored = this.#rows.get(['privacy', id]);
+      const before = stored === undefined ? keepsAll : parseRow(privacyRow, stored, PRIVACY);
+      const row = { address: change.address ?? before.address, redact: [...(change.redact ?? before.redact)] };
+      if (row.address === 'keep' && row.redact.length === 0) this.#rows.removeSync(['privacy', id]);
+      else this.#rows.putSync(['privacy', id], row);
+      return privacyOf(row);
+    });
+  }
+
+  eventUse(id: ProjectId, month: string): number {
+    if (this.#closing !== undefined) throw new Error('the registry is closed');
+    this.#rows.resetReadTxn();
+    return this.#eventUseOf(id, month);
+  }
+
+  async addEventUse(uses: readonly EventUse[]): Promise<readonly number[]> {
+    if (this.#closing !== undefined) throw new Error('the registry is closed');
+    return this.#track(
+      this.#rows.transaction(() => {
+        this.#assertFormat();
+        for (const { projectId, month } of uses) this.#eventUseOf(projectId, month); // throws before the first write
+        return uses.map(({ projectId, month, events }) => {
+          const sum = Math.max(0, this.#eventUseOf(projectId, month) + events);
+          this.#rows.putSync(['event-use', projectId, month], sum);
+          return sum;
+        });
+      }),
+    );
   }
 
   close(): Promise<void> {
@@ -356,7 +425,15 @@ class LmdbRegistry implements Registry {
       const key = personalKeyOf(row, this.#lastUseOf(row.id));
       personalKeys.set(name, { hash: Buffer.from(name, 'hex'), key });
     }
-    return { revision: this.#counter('revision'), projects, projectKeys, personalKeys };
+    const limits = new Map<ProjectId, ProjectLimits>();
+    for (const { name, value } of this.#rowsOf('limits')) {
+      limits.set(asProjectId(Number(name)), limitsOf(parseRow(limitsRow, value, LIMITS)));
+    }
+    const privacy = new Map<ProjectId, PrivacyPolicy>();
+    for (const { name, value } of this.#rowsOf('privacy')) {
+      privacy.set(asProjectId(Number(name)), privacyOf(parseRow(privacyRow, value, PRIVACY)));
+    }
+    return { revision: this.#counter('revision'), projects, projectKeys, personalKeys, limits, privacy };
   }
 
   #projectKeyRows(): readonly { key: Key; name: string; row: ProjectKeyRow }[] {
@@ -372,7 +449,9 @@ class LmdbRegistry implements Registry {
   }
 
   /** All rows of a kind, in the order of their names; an array, since a caller may write while it goes through them. */
-  #rowsOf(kind: 'project' | 'project-key' | 'personal-key'): { key: Key; name: string; value: unknown }[] {
+  #rowsOf(
+    kind: 'project' | 'project-key' | 'personal-key' | 'limits' | 'privacy',
+  ): { key: Key; name: string; value: unknown }[] {
     const found: { key: Key; name: string; value: unknown }[] = [];
     for (const { key, value } of this.#rows.getRange({ start: [kind] })) {
       if (!Array.isArray(key) || key[0] !== kind) break;
@@ -389,6 +468,11 @@ class LmdbRegistry implements Registry {
   #lastUseOf(id: string): number | undefined {
     const stored = this.#rows.get(['last-use', id]);
     return stored === undefined ? undefined : parseRow(lastUseRow, stored, 'a last use');
+  }
+
+  #eventUseOf(id: ProjectId, month: string): number {
+    const stored = this.#rows.get(['event-use', id, month]);
+    return stored === undefined ? 0 : parseRow(counterRow, stored, 'a count of events');
   }
 
   #counter(name: 'revision' | 'next-project-id'): number {

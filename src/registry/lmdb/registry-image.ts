@@ -1,6 +1,8 @@
 import { asEpochMs, asProjectId, type ProjectId } from '../../event/ids.ts';
+import type { PrivacyPolicy } from '../../normalize/privacy-policy.ts';
+import type { ProjectLimits } from '../project-limits.ts';
 import type { PersonalKey, Project, ProjectKey } from '../registry.ts';
-import type { PersonalKeyRow, ProjectKeyRow, ProjectRow } from './rows.ts';
+import type { LimitsRow, PersonalKeyRow, PrivacyRow, ProjectKeyRow, ProjectRow } from './rows.ts';
 
 export interface HashedPersonalKey {
   readonly hash: Buffer;
@@ -15,6 +17,10 @@ export interface RegistryImage {
   readonly projectKeys: ReadonlyMap<string, ProjectKey>;
   /** By the SHA-256 of the secret, in hex. */
   readonly personalKeys: ReadonlyMap<string, HashedPersonalKey>;
+  /** Of the projects that have one. */
+  readonly limits: ReadonlyMap<ProjectId, ProjectLimits>;
+  /** Of the projects that keep less than everything. */
+  readonly privacy: ReadonlyMap<ProjectId, PrivacyPolicy>;
 }
 
 export function projectOf(id: number, row: ProjectRow): Project {
@@ -42,4 +48,16 @@ export function personalKeyOf(row: PersonalKeyRow, lastUsedAtMs: number | undefi
     revokedAtMs: row.revokedAtMs === null ? undefined : asEpochMs(row.revokedAtMs),
     lastUsedAtMs: lastUsedAtMs === undefined ? undefined : asEpochMs(lastUsedAtMs),
   });
+}
+
+export function limitsOf(row: LimitsRow): ProjectLimits {
+  return Object.freeze({
+    eventsPerSecond: row.eventsPerSecond ?? undefined,
+    burst: row.burst ?? undefined,
+    monthlyQuota: row.monthlyQuota ?? undefined,
+  });
+}
+
+export function privacyOf(row: PrivacyRow): PrivacyPolicy {
+  return Object.freeze({ address: row.address, redact: Object.freeze([...row.redact]) });
 }

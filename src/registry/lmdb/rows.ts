@@ -9,10 +9,14 @@
  *   ['project-key', text]        ProjectKeyRow
  *   ['personal-key', sha256hex]  PersonalKeyRow; the secret itself is nowhere
  *   ['last-use', personal key's id]  number; epoch ms
+ *   ['limits', project's id]     LimitsRow; absent: none
+ *   ['privacy', project's id]    PrivacyRow; absent: everything is kept
+ *   ['event-use', project's id, 'YYYY-MM']  number of events; adding to it does not move the revision
  *
- * A row of a deleted project goes; its keys stay, revoked, so that their senders are told so.
+ * A row of a deleted project goes, and its limits and policy; its keys stay, revoked, so that their senders are told so.
  */
 import { z } from 'zod';
+import { addressPolicies } from '../../normalize/privacy-policy.ts';
 import { scopes } from '../registry.ts';
 
 /** Grows when an older version could no longer read the rows rightly. */
@@ -41,6 +45,13 @@ export const personalKeyRow = z.strictObject({
   revokedAtMs: epochMs.nullable(),
 });
 export type PersonalKeyRow = z.infer<typeof personalKeyRow>;
+
+const limit = z.number().nonnegative().nullable();
+export const limitsRow = z.strictObject({ eventsPerSecond: limit, burst: limit, monthlyQuota: limit });
+export type LimitsRow = z.infer<typeof limitsRow>;
+
+export const privacyRow = z.strictObject({ address: z.enum(addressPolicies), redact: z.array(z.string()) });
+export type PrivacyRow = z.infer<typeof privacyRow>;
 
 export const lastUseRow = epochMs;
 export const counterRow = z.int().nonnegative();
