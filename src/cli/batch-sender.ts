@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { CommandFailure } from './command-failure.ts';
 import type { OutgoingEvent } from './outgoing-event.ts';
 import type { ServerAddress } from './server-address.ts';
-import { networkErrorCode, parseFault, unreachable } from './server-request.ts';
+import { isCertificateProblem, networkErrorCode, parseFault, unreachable } from './server-request.ts';
 
 export const MAX_BATCH_EVENTS = 100;
 /** Below the 20 MiB that a request may have, so that large events do not make a batch fail. */
@@ -165,7 +165,7 @@ interface BrokenConnection {
 
 /** Nobody listens there from the start, or the request cannot be tried at all: waiting would not help. */
 function isHopeless(code: string | undefined, requestCount: number): boolean {
-  if (code === undefined) return true;
+  if (code === undefined || isCertificateProblem(code)) return true;
   return requestCount === 1 && ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(code);
 }
 

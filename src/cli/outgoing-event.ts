@@ -30,7 +30,7 @@ export function parseProperty(text: string): readonly [name: string, valueText: 
   return [text.slice(0, at), isJson(value) ? value.trim() : JSON.stringify(value)];
 }
 
-function isJson(text: string): boolean {
+export function isJson(text: string): boolean {
   try {
     JSON.parse(text);
     return true;

@@ -1,14 +1,28 @@
 /** `hedgerow projects`: works on the registry of the data folder, whether a server runs or not. */
-import type { Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
+import {
+  addressPolicies,
+  type AddressPolicy,
+  isPattern,
+  keepsAll,
+  MAX_PATTERNS,
+  PATTERN_EXPECTED,
+  type PrivacyPolicy,
+} from '../normalize/privacy-policy.ts';
 import type { Project } from '../registry/registry.ts';
 import { CommandFailure, usageFailure } from './command-failure.ts';
 import { withRegistry } from './data-folder.ts';
 import { isoTime } from './keys-command.ts';
-import { dataDirOption, jsonOption } from './options.ts';
+import { appended, dataDirOption, jsonOption } from './options.ts';
 import { projectNamed } from './project-choice.ts';
 import { dataDirOf } from './server-address.ts';
-import { formatTable } from './table.ts';
+import { formatTable, printable } from './table.ts';
 import type { Terminal } from './terminal.ts';
+
+interface PolicyFlags {
+  readonly address?: AddressPolicy;
+  readonly redact?: readonly string[];
+}
 
 interface ProjectFlags {
   readonly dataDir?: string;
@@ -24,6 +38,7 @@ Examples:
   $ hedgerow projects list
   $ hedgerow projects create "My shop"
   $ hedgerow projects rename 2 "Our shop"
+  $ hedgerow projects set 2 --address truncate --redact "*password*"
   $ hedgerow projects delete 2 --yes`,
   );
   const report = (project: Project, flags: ProjectFlags, done: string): void => {
@@ -92,6 +107,68 @@ Examples:
     });
 
   projects
+    .command('show')
+    .description('shows what a project keeps of addresses and properties')
+    .argument('<project>', 'its id or name')
+    .addOption(dataDirOption())
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExamples:\n  $ hedgerow projects show 2')
+    .action(async (idOrName: string, flags: ProjectFlags) => {
+      await withRegistry(dataDirOf(flags, terminal.env), (registry) => {
+        const project = projectNamed(registry, idOrName);
+        terminal.out(shownPolicy(project, registry.projectPrivacy().get(project.id) ?? keepsAll, flags));
+        return Promise.resolve();
+      });
+    });
+
+  projects
+    .command('set')
+    .description(
+      'changes what a project keeps of addresses and properties; a running server follows within a second, for what comes in from then on',
+    )
+    .argument('<project>', 'its id or name')
+    .addOption(
+      new Option('--address <policy>', 'of clients: truncate (IPv4 to /24, IPv6 to /48) or drop').choices(
+        addressPolicies,
+      ),
+    )
+    .addOption(
+      new Option(
+        '--redact <pattern>',
+        'property keys whose values are not kept, such as *password* or $set.email; may be given again, replaces the list; none empties it',
+      ).argParser(redactPattern),
+    )
+    .addOption(dataDirOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ hedgerow projects set 2 --address truncate
+  $ hedgerow projects set 2 --redact "*password*" --redact "*token*" --redact '$set.email'
+  $ hedgerow projects set 2 --address keep --redact none`,
+    )
+    .action(async (idOrName: string, flags: ProjectFlags & PolicyFlags) => {
+      const { address, redact } = flags;
+      if (address === undefined && redact === undefined) throw usageFailure('Give what to set: --address or --redact.');
+      if (redact !== undefined && redact.length > 1 && redact.includes('none')) {
+        throw usageFailure('--redact none empties the list; give it alone.');
+      }
+      if (redact !== undefined && redact.length > MAX_PATTERNS) {
+        throw usageFailure(`At most ${MAX_PATTERNS} patterns can be given; these are ${redact.length}.`);
+      }
+      await withRegistry(dataDirOf(flags, terminal.env), async (registry) => {
+        const project = projectNamed(registry, idOrName);
+        const changed = await registry.setProjectPrivacy(project.id, {
+          ...(address === undefined ? {} : { address }),
+          ...(redact === undefined ? {} : { redact: redact.filter((pattern) => pattern !== 'none') }),
+        });
+        if (changed === undefined) throw new CommandFailure('The project was deleted meanwhile.');
+        terminal.out(shownPolicy(project, changed, flags));
+      });
+    });
+
+  projects
     .command('delete')
     .description('revokes the keys of a project and removes it; its events stay in the store, unreachable')
     .argument('<project>', 'its id or name')
@@ -112,6 +189,17 @@ Examples:
         else terminal.out(`Deleted project ${project.id}, "${project.name}".\n`);
       });
     });
+}
+
+function redactPattern(text: string, before: readonly string[] | undefined): readonly string[] {
+  if (!isPattern(text)) throw new InvalidArgumentError(`It must be ${PATTERN_EXPECTED}.`);
+  return [...new Set(appended(text, before))];
+}
+
+function shownPolicy(project: Project, { address, redact }: PrivacyPolicy, flags: ProjectFlags): string {
+  if (flags.json === true) return `${JSON.stringify({ project: project.id, address, redact })}\n`;
+  const keys = redact.length === 0 ? 'none' : redact.map(printable).join(', ');
+  return `Project ${project.id}, "${printable(project.name)}":\n  addresses      ${address}\n  redacted keys  ${keys}\n`;
 }
 
 function assertName(name: string): void {

@@ -49,7 +49,7 @@ describe('the command line', () => {
         ...command.commands.map((nested) => [command.name(), nested.name()]),
       ]),
     ];
-    expect(everyCommand).toHaveLength(14);
+    expect(everyCommand).toHaveLength(26);
     for (const words of everyCommand) {
       const { exitCode, out, err } = await run([...words, '--help']);
       expect({ words, exitCode, err }).toEqual({ words, exitCode: 0, err: '' });
@@ -83,7 +83,17 @@ describe('the command line', () => {
     [['keys', 'create']],
     [['keys', 'create', '--kind', 'secret']],
     [['keys', 'create', '--kind', 'personal', '--scopes', 'everything']],
+    [['limits']],
+    [['limits', 'set']],
+    [['limits', 'set', '--burst', '0']],
+    [['limits', 'set', '--burst', '1.5']],
+    [['limits', 'set', '--events-per-second', '-1']],
+    [['limits', 'set', '--events-per-second', '0']],
+    [['limits', 'set', '--monthly-quota', '1e3']],
+    [['limits', 'set', '--monthly-quota', 'all']],
     [['start', '--port', 'eighty', '--print-config']],
+    [['verify', '--kills', '0']],
+    [['verify', '--seconds', '1.5']],
     [['query', 'select 1', '--url', 'localhost:8000']],
   ])('answers %j with exit 2 and a reason on standard error', async (words) => {
     const { exitCode, out, err } = await run(words);
@@ -150,6 +160,30 @@ describe('keys and projects', () => {
     expect((await onFolder('projects', 'delete', 'Our shop')).exitCode).toBe(2);
     expect((await onFolder('projects', 'delete', 'Our shop', '--yes')).exitCode).toBe(0);
     expect((await onFolder('projects', 'list')).out).not.toContain('shop');
+  });
+
+  it('sets limits one by one, shows them, and ends one with none', async () => {
+    const none = { project: 1, events_per_second: null, burst: null, monthly_quota: null, used_this_month: 0 };
+    expect(JSON.parse((await onFolder('limits', 'show', '--json')).out)).toEqual(none);
+    const set = await onFolder('limits', 'set', '--events-per-second', '0.5', '--monthly-quota', '1000000', '--json');
+    expect(JSON.parse(set.out)).toEqual({ ...none, events_per_second: 0.5, monthly_quota: 1_000_000 });
+    const more = await onFolder(
+      'limits',
+      'set',
+      '--burst',
+      '20',
+      '--events-per-second',
+      'none',
+      '--project',
+      '1',
+      '--json',
+    );
+    expect(JSON.parse(more.out)).toEqual({ ...none, burst: 20, monthly_quota: 1_000_000 });
+    const { out } = await onFolder('limits', 'show', '--project', 'Default project');
+    expect(out).toMatch(/^Project 1, "Default project":\n/);
+    expect(out).toMatch(/^ {2}rate +none\n {2}burst +20 events\n {2}monthly quota +1,000,000 events$/m);
+    expect(out).toMatch(/^ {2}used this month +0 events \(0 % of the quota\)$/m);
+    expect((await onFolder('limits', 'show', '--project', 'nobody')).exitCode).toBe(1);
   });
 
   it('says which folder it looked in when there is nothing there', async () => {

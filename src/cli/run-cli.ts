@@ -3,13 +3,19 @@ import { Command, CommanderError } from 'commander';
 import { nearestName } from '../config/nearest-name.ts';
 import { StartFailure } from '../start-failure.ts';
 import { CommandFailure } from './command-failure.ts';
+import { addDoctorCommand } from './doctor-command.ts';
+import { addBackupCommand } from './backup-command.ts';
 import { addEventCommand } from './event-command.ts';
 import { addKeysCommand } from './keys-command.ts';
+import { addLimitsCommand } from './limits-command.ts';
 import { addProjectsCommand } from './projects-command.ts';
 import { addQueryCommand } from './query-command.ts';
+import { addRejectionsCommand } from './rejections-command.ts';
+import { addRestoreCommand } from './restore-command.ts';
 import { addSendCommand } from './send-command.ts';
 import { addStartCommand } from './start-command.ts';
 import type { Terminal } from './terminal.ts';
+import { addVerifyCommand } from './verify-command.ts';
 import { hedgerowVersion } from './version.ts';
 
 export async function runCli(words: readonly string[], terminal: Terminal): Promise<number> {
@@ -54,8 +60,14 @@ Examples:
   addSendCommand(program, terminal);
   addQueryCommand(program, terminal);
   addEventCommand(program, terminal);
+  addRejectionsCommand(program, terminal);
   addKeysCommand(program, terminal);
   addProjectsCommand(program, terminal);
+  addLimitsCommand(program, terminal);
+  addBackupCommand(program, terminal);
+  addRestoreCommand(program, terminal);
+  addDoctorCommand(program, terminal, setExitCode);
+  addVerifyCommand(program, terminal, setExitCode);
   return program;
 }
 

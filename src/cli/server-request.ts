@@ -3,6 +3,11 @@ import { z } from 'zod';
 import { CommandFailure } from './command-failure.ts';
 import type { ServerAddress } from './server-address.ts';
 
+/** What Node says of a certificate: unknown maker, wrong name, out of date. */
+export function isCertificateProblem(code: string): boolean {
+  return /CERT|SIGNATURE|^ERR_TLS_/.test(code);
+}
+
 const faultBody = z.object({ code: z.string(), detail: z.string() });
 
 /** The body's text, whatever its size; a reader takes it apart, since numbers must stay as they were sent. */
@@ -35,6 +40,12 @@ async function fetchOrFail(address: ServerAddress, path: string, jsonBody: unkno
 /** `fetch` hides the reason in `cause`. */
 export function unreachable(url: string, error: unknown): CommandFailure {
   const code = networkErrorCode(error);
+  if (code !== undefined && isCertificateProblem(code)) {
+    return new CommandFailure(
+      `The certificate of ${url} is not trusted (${code}). Give NODE_EXTRA_CA_CERTS the file of the certificate, or of ` +
+        'the authority that made it, and an address that it is made for.',
+    );
+  }
   if (code !== undefined) {
     return new CommandFailure(`The server at ${url} cannot be reached (${code}). Check that it runs there.`);
   }
