@@ -12,6 +12,8 @@ export default defineConfig({
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...slow } },
       { test: { name: 'blackbox', include: ['test/blackbox/**/*.test.ts'], fileParallelism: false, ...slow } },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },
+      // Seeded, in virtual time: test/sim/seeds.ts has what can be set.
+      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },
       { test: { name: 'sdk', include: ['test/sdk/**/*.test.ts'], fileParallelism: false, ...slow } },
       {
         test: {

@@ -144,11 +144,12 @@ async function benchAll() {
     const lastMs = isShort ? 10_000 : 60_000;
     const before = await metric(hedgerow.url, 'hedgerow_events_stored_total');
     const waiting = [];
-    const sampler = setInterval(async () => {
+    const sample = async () => {
       const numbers = await metrics(hedgerow.url);
       const stored = numbers('hedgerow_events_stored_total') + numbers('hedgerow_events_duplicate_total') - before;
       waiting.push(numbers('hedgerow_events_accepted_total') - stored);
-    }, lastMs / 60);
+    };
+    const sampler = setInterval(() => void sample(), lastMs / 60);
     const sent = await paced({ url: `${hedgerow.url}/batch/`, body: Buffer.from(body), perSecond: target, lastMs });
     clearInterval(sampler);
     const [first, , middle, , last] = fifths(waiting);

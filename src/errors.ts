@@ -18,6 +18,7 @@ const forbidden = { status: 403, type: 'permission_error', retry: 'never', level
 const missing = { status: 404, type: 'validation_error', retry: 'never', level: 'debug' } as const;
 const tooLarge = { status: 413, type: 'validation_error', retry: 'never', level: 'debug' } as const;
 const unsupported = { status: 415, type: 'validation_error', retry: 'never', level: 'debug' } as const;
+const throttled = { status: 429, type: 'throttled_error', retry: 'later', level: 'debug' } as const;
 const away = { status: 503, type: 'server_error', retry: 'later', level: 'warn' } as const;
 
 const invalidKeyReasons = {
@@ -214,6 +215,11 @@ export const errors = {
       'failed to parse request: data did not match any variant of untagged enum RawRequest: "uuid" is no UUID. ' +
       'Send one such as 018f3b7e-5d5c-7c2a-9e1b-0123456789ab, or leave it out.',
   },
+  ledger_behind: {
+    ...away,
+    detail: () =>
+      'So much waits to be loaded that the ledger is still counting it; capture goes on meanwhile. Ask again in a moment: it comes further each time.',
+  },
   log_unavailable: {
     ...away,
     level: 'error',
@@ -287,6 +293,12 @@ export const errors = {
     ...missing,
     detail: () => 'Nothing is served at this path. Events go to /capture/, /batch/, /e/ or /i/v0/e/.',
   },
+  over_fair_share: {
+    ...away,
+    detail: () =>
+      'service unavailable: many bytes wait for the disk, and this project has its share of them already. Nothing of this request ' +
+      'was stored; send it again after Retry-After.',
+  },
   overloaded: {
     ...away,
     detail: () =>
@@ -314,6 +326,25 @@ export const errors = {
     detail: (f: { readonly seconds: number }) =>
       `The query ran longer than ${f.seconds} s and was stopped. Narrow it by time, or aggregate less.`,
   },
+  quota_exceeded: {
+    ...throttled,
+    detail: (f: { readonly events: number; readonly used: number; readonly monthlyQuota: number }) =>
+      `billing limit reached: the monthly quota of this project is ${f.monthlyQuota} events, ${f.used} are used, and this request ` +
+      `has ${f.events}. Nothing of it was stored. The count begins anew with the month (UTC); "hedgerow limits set" changes the quota.`,
+  },
+  rate_limited: {
+    ...throttled,
+    detail: (
+      f:
+        | { readonly events: number; readonly eventsPerSecond: number; readonly burst: number }
+        | { readonly failures: number },
+    ) =>
+      'failures' in f
+        ? `rate limited: more than ${f.failures} requests with an unknown or revoked personal API key came from this address. ` +
+          'Send a valid key, which is never held up, or come again after Retry-After.'
+        : `rate limited: this project may send ${f.eventsPerSecond} events/s, ${f.burst} at once, and this request has ${f.events}. ` +
+          'Nothing of it was stored; send it again after Retry-After. "hedgerow limits set" changes the rate.',
+  },
   refused_with_batch: {
     ...bad,
     detail: () =>
@@ -340,6 +371,11 @@ export const errors = {
     ...away,
     detail: () => 'The query engine is starting; capture goes on meanwhile. Ask again in a moment.',
   },
+  too_many_connections: {
+    ...away,
+    detail: (f: { readonly maxConnections: number }) =>
+      `service unavailable: more than ${f.maxConnections} connections are open. Nothing was stored; connect again after Retry-After.`,
+  },
   too_many_queries: {
     ...away,
     detail: (f: { readonly running: number; readonly waiting: number }) =>
@@ -357,6 +393,11 @@ export const errors = {
   unknown_project: {
     ...missing,
     detail: () => 'There is no project with this id that this key may read. GET /api/projects/ lists them.',
+  },
+  unknown_request: {
+    ...missing,
+    detail: () =>
+      'No request with this id brought events to this project. What it brought only to be dropped ($performance_event) is not kept.',
   },
   unsupported_content_type: {
     ...unsupported,
@@ -386,6 +427,10 @@ export interface Fault {
   readonly code: ErrorCode;
   readonly detail: string;
   readonly attr: string | null;
+  /** Instead of the table's, for a client that would not send again after that one (interface.md 2). */
+  readonly status?: 402 | 503;
+  /** When to come again, where it is known; default: soon. */
+  readonly retryAfterSeconds?: number;
 }
 
 type NeedsFields<C extends ErrorCode> =

@@ -1,9 +1,12 @@
+import { FairShares } from '../admission/fair-shares.ts';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import type { LimitRefusal } from '../admission/rate-gate.ts';
 import type { Fault } from '../errors.ts';
 import { RandomIds } from '../event/id-source.ts';
-import { asEpochMs, asProjectId } from '../event/ids.ts';
+import { asEpochMs, asProjectId, type ProjectId } from '../event/ids.ts';
 import { type AppendReceipt, type AppendRefusal, asStreamId, type LogWriter, type RecordBatch } from '../log/log.ts';
+import { Privacy } from '../normalize/privacy.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { CaptureV1, type V1Request, type V1Sender } from './capture-v1.ts';
 
@@ -43,11 +46,30 @@ class HeldLog implements LogWriter {
   }
 }
 
-function open(): { log: HeldLog; metrics: Metrics; capture: CaptureV1 } {
+/** Room for everything, until the test says otherwise. */
+class HeldGate {
+  refusal: LimitRefusal | undefined;
+  taken = 0;
+
+  take(_: ProjectId, events: number): LimitRefusal | undefined {
+    if (this.refusal === undefined) this.taken += events;
+    return this.refusal;
+  }
+
+  giveBack(_: ProjectId, events: number): void {
+    this.taken -= events;
+  }
+}
+
+function open() {
+  const shares = new FairShares<ProjectId>(1 << 20);
+  const gate = new HeldGate();
   const log = new HeldLog();
   const metrics = new Metrics();
   const capture = new CaptureV1({
+    privacy: new Privacy({ projectPrivacy: () => new Map() }),
     log,
+    shares,
     metrics,
     ids: new RandomIds(),
     clock: { nowMs: () => asEpochMs(0), monotonicMs: () => 0 },
@@ -57,9 +79,10 @@ function open(): { log: HeldLog; metrics: Metrics; capture: CaptureV1 } {
       findPersonalKey: () => undefined,
       notePersonalKeyUse: () => undefined,
     },
+    gate,
     limits: { maxEventBytes: 1_000, maxAiEventBytes: 2_000, maxBodyBytes: 10_000, inflatedLimitBytes: 20_000 },
   });
-  return { log, metrics, capture };
+  return { log, metrics, gate, capture, shares };
 }
 
 function senderOf(capture: CaptureV1, changes: object = {}): V1Sender {
@@ -94,6 +117,16 @@ const MIXED = [
 ];
 
 describe('CaptureV1', () => {
+  it('refuses a project that has its share of what waits, before its body is read and behind it', async () => {
+    const { log, gate, capture, shares } = open();
+    const sender = senderOf(capture);
+    expect(capture.readiness(sender)).toEqual({ kind: 'ready' });
+    shares.take(sender.who.projectId, 1 << 19);
+    expect(capture.readiness(sender)).toEqual({ kind: 'refused', code: 'over_fair_share' });
+    expect(await capture.handle(requestOf(sender, bodyOf([eventOf(0)])))).toMatchObject({ code: 'over_fair_share' });
+    expect({ appended: log.appended, taken: gate.taken }).toEqual({ appended: [], taken: 0 });
+  });
+
   it('answers ok only behind the log’s receipt, which covers the kept and the rejected events', async () => {
     const { log, metrics, capture } = open();
     let isAnswered = false;
@@ -128,13 +161,33 @@ describe('CaptureV1', () => {
     },
   );
 
-  it('asks the log for nothing when there is nothing to keep', async () => {
-    const { log, capture } = open();
-    const answer = await capture.handle(
-      requestOf(senderOf(capture), bodyOf([eventOf(0, { event: '$performance_event' })])),
-    );
-    expect(textOf(answer)).toContain('dropped_performance_event');
+  it('takes room for every event but $performance_events, and gives it back when the log refuses', async () => {
+    const { log, gate, capture } = open();
+    const answer = capture.handle(requestOf(senderOf(capture), bodyOf(MIXED)));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(gate.taken).toBe(3);
+    log.answer('overloaded');
+    await answer;
+    expect(gate.taken).toBe(0);
+  });
+
+  it('asks the log for nothing when a limit refuses, and counts the events as rejected', async () => {
+    const { log, gate, metrics, capture } = open();
+    const fields = { events: 3, used: 9, monthlyQuota: 10 };
+    gate.refusal = { code: 'quota_exceeded', retryAfterSeconds: 60, fields };
+    const answer = await capture.handle(requestOf(senderOf(capture), bodyOf(MIXED)));
+    expect(answer).toMatchObject({ kind: 'fault', code: 'quota_exceeded', status: 402 });
     expect(log.appended).toEqual([]);
+    expect([...metrics.eventsRejected.entries()]).toMatchObject([{ labels: ['quota_exceeded'], value: 4 }]);
+    expect(metrics.eventsReceived.value).toBe(4);
+  });
+
+  it('asks the log for a tally alone when there is nothing to keep, and answers once it is durable', async () => {
+    const { log, capture } = open();
+    const asked = capture.handle(requestOf(senderOf(capture), bodyOf([eventOf(0, { event: '$performance_event' })])));
+    expect(log.appended).toEqual([1]);
+    log.answer('receipt');
+    expect(textOf(await asked)).toContain('dropped_performance_event');
   });
 
   it.each<[number, string | undefined]>([

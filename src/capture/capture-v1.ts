@@ -6,25 +6,31 @@
  *       answered 503: no event of it was stored.
  *   G2  Every event of a batch that could be read ends as accepted, kept as rejected, or counted (`$performance_event`).
  *   G3  All records of a request are appended as one batch: all are kept, or none.
- * Order    headers -> keys, both before the body is read -> decompression -> batch -> each event -> append -> results.
+ * Order    headers -> keys, both before the body is read -> decompression -> what the project does not keep is taken out ->
+ *          batch -> limits -> each event -> append ->
+ *          results. Limits count every event of the batch but `$performance_event`s.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { EventAdmission } from '../admission/admit-event.ts';
 import { type AdmittedRequest, admitRequest } from '../admission/admit-request.ts';
+import type { FairShares } from '../admission/fair-shares.ts';
 import type { KeyLookup } from '../admission/key-lookup.ts';
+import { limitFault, type RateGate } from '../admission/rate-gate.ts';
 import { type Fault, fault } from '../errors.ts';
 import type { Clock } from '../event/clock.ts';
 import type { IdSource } from '../event/id-source.ts';
-import type { EpochMs } from '../event/ids.ts';
+import type { EpochMs, ProjectId } from '../event/ids.ts';
 import type { Rejection } from '../event/outcome.ts';
 import { parseUuid } from '../event/uuid.ts';
-import type { AppendReadiness, LogWriter } from '../log/log.ts';
+import type { AppendReadiness, AppendRefusal, LogWriter, RecordBatch } from '../log/log.ts';
 import type { RequestFacts } from '../normalize/captured-event.ts';
 import { Normalizer } from '../normalize/normalize.ts';
+import type { Privacy, PrivacyRule } from '../normalize/privacy.ts';
+import { REDACTED } from '../normalize/redactor.ts';
 import { BatchEncoder } from '../record/batch-encoder.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { BatchDecoder, type DecodedBatch, type V1Event, type V1EventLimits } from '../wire/v1/batch-decoder.ts';
-import { readHeaders, type V1Headers } from '../wire/v1/request-headers.ts';
+import { readHeaders, type SdkInfo, type V1Headers } from '../wire/v1/request-headers.ts';
 import { type EventResult, resultsBody } from '../wire/v1/results.ts';
 import { refusalFault, timeSource } from './capture.ts';
 import { Decompressor } from './decompress.ts';
@@ -58,12 +64,18 @@ export const V1_INFLATED_LIMIT_BYTES = 50 << 20;
 
 interface Parts {
   readonly log: LogWriter;
+  /** Of the bytes that wait for the log. */
+  readonly shares: FairShares<ProjectId>;
   readonly keys: KeyLookup;
+  readonly gate: RateGate;
+  readonly privacy: Privacy;
   readonly ids: IdSource;
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly limits: V1Limits;
 }
+
+const OVER_FAIR_SHARE = { kind: 'refused', code: 'over_fair_share' } as const;
 
 /** The decoder has measured the events in V1's way. */
 const UNMEASURED = { maxEventBytes: Number.MAX_SAFE_INTEGER, maxAiEventBytes: Number.MAX_SAFE_INTEGER };
@@ -88,8 +100,9 @@ export class CaptureV1 {
   }
 
   /** Asked before a body is read. */
-  readiness(): AppendReadiness {
-    return this.#parts.log.readiness();
+  readiness({ who }: V1Sender): AppendReadiness | { readonly kind: 'refused'; readonly code: 'over_fair_share' } {
+    const { log, shares } = this.#parts;
+    return shares.hasRoom(who.projectId, 1) ? log.readiness() : OVER_FAIR_SHARE;
   }
 
   /** Asked before a body is read: who may not send costs no memory. */
@@ -124,23 +137,37 @@ export class CaptureV1 {
       if (encoding === 'gzip') metrics.gzipRatio.observe(text.length / request.body.length);
     }
     metrics.payloadBytes.observe(text.length);
-    const batch = this.#decoder.decode(text, request.sender.headers.sdk);
-    return batch.kind === 'fault' ? batch : this.#append(request, batch);
+    const { sdk } = request.sender.headers;
+    const rule = this.#parts.privacy.ruleOf(request.sender.who.projectId);
+    const batch =
+      rule === undefined
+        ? this.#decoder.decode(text, sdk)
+        : this.#decoder.decode(rule.rewrite(text), sdk === undefined ? undefined : keptSdk(sdk, rule));
+    if (batch.kind === 'fault') return batch;
+    return this.#append(rule === undefined ? request : { ...request, ip: rule.address(request.ip) }, batch);
   }
 
   async #append(request: V1Request, batch: DecodedBatch): Promise<Buffer | Fault> {
-    const { log, metrics, clock } = this.#parts;
+    const { metrics, clock, gate } = this.#parts;
+    const { projectId } = request.sender.who;
     metrics.eventsReceived.add(batch.events.length);
-    const drops = this.#encode(request, batch);
+    const counted = batch.events.reduce((count, event) => (isFiltered(event) ? count : count + 1), 0);
+    const refusal = counted === 0 ? undefined : gate.take(projectId, counted);
+    if (refusal !== undefined) {
+      metrics.eventsRejected.add(refusal.code, batch.events.length);
+      return limitFault(refusal, 'v1');
+    }
+    const drops = this.#encode(request, batch, batch.events.length - counted);
     const dropped = drops.filter((drop) => drop !== undefined);
     const accepted = batch.events.length - dropped.length;
     const records = this.#encoder.batch();
     if (records.count > 0) {
       const startedMs = clock.monotonicMs();
-      const receipt = await log.append(records);
-      if (receipt.kind === 'refused') {
-        metrics.eventsRejected.add(receipt.code, batch.events.length);
-        return fault(receipt.code);
+      const refusedAs = await this.#appendRecords(projectId, records);
+      if (refusedAs !== undefined) {
+        gate.giveBack(projectId, counted);
+        metrics.eventsRejected.add(refusedAs, batch.events.length);
+        return fault(refusedAs);
       }
       metrics.logAppendSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
     }
@@ -149,8 +176,29 @@ export class CaptureV1 {
     return resultsBody(batch.events.map((event, index) => resultOf(event, drops[index])));
   }
 
-  /** Fills the encoder. @returns for each event why it is dropped, undefined when its record is among those to append */
-  #encode(request: V1Request, batch: DecodedBatch): readonly (Rejection | undefined)[] {
+  /** @returns undefined once they are durable, else why they are not there */
+  async #appendRecords(
+    projectId: ProjectId,
+    records: RecordBatch,
+  ): Promise<AppendRefusal['code'] | 'over_fair_share' | undefined> {
+    const { log, shares } = this.#parts;
+    const recordBytes = records.bytes.length;
+    if (!shares.take(projectId, recordBytes)) return 'over_fair_share';
+    try {
+      const receipt = await log.append(records);
+      return receipt.kind === 'refused' ? receipt.code : undefined;
+    } finally {
+      shares.giveBack(projectId, recordBytes);
+    }
+  }
+
+  /**
+   * Fills the encoder.
+   *
+   * @param dropped how many `$performance_event`s the batch has
+   * @returns for each event why it is dropped, undefined when its record is among those to append
+   */
+  #encode(request: V1Request, batch: DecodedBatch, dropped: number): readonly (Rejection | undefined)[] {
     const { metrics } = this.#parts;
     const { headers, who } = request.sender;
     const facts: RequestFacts = {
@@ -164,7 +212,8 @@ export class CaptureV1 {
     };
     metrics.clockSkewSeconds.observe(Math.abs(facts.receivedAtMs - headers.sentAtMs) / 1000);
     const encoder = this.#encoder;
-    encoder.reset();
+    encoder.reset({ received: batch.events.length, dropped });
+    if (dropped > 0 && dropped === batch.events.length) encoder.addTally(facts);
     return batch.events.map(({ raw, uuid, drop }) => {
       const verdict = drop === undefined ? this.#admission.admit(raw, false) : undefined;
       if (verdict?.kind === 'admitted') {
@@ -180,6 +229,18 @@ export class CaptureV1 {
       return rejection;
     });
   }
+}
+
+/** It becomes properties, so the rule is about it too. */
+function keptSdk({ lib, libVersion }: SdkInfo, rule: PrivacyRule): SdkInfo {
+  return {
+    lib: rule.redacts('$lib') ? REDACTED : lib,
+    libVersion: rule.redacts('$lib_version') ? REDACTED : libVersion,
+  };
+}
+
+function isFiltered({ drop }: V1Event): boolean {
+  return drop?.code === 'dropped_performance_event';
 }
 
 function resultOf({ uuid, hasPlaceholderId }: V1Event, drop: Rejection | undefined): EventResult {

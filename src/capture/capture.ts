@@ -2,25 +2,32 @@
  * One capture request, from bytes to answer. The only place that acknowledges.
  *
  * Guarantees
- *   G1  An answer of 2xx is made from a receipt of the log, which means durable; the two exceptions store nothing on
- *       purpose: a request of nothing but `$performance_event`s, as PostHog answers it (protocol.md 3.8).
+ *   G1  An answer of 2xx is made from a receipt of the log, which means durable; the one exception stores nothing on
+ *       purpose: nothing but `$performance_event`s, from nobody we know, which PostHog answers alike (protocol.md 3.8).
  *   G2  Every event of a request whose project is known ends as accepted, kept as rejected, or counted.
  *   G3  All records of a request are appended as one batch: all are kept, or none.
- * Order    payload -> text -> document -> `$performance_event` filter -> keys -> each event -> append -> answer, the order
- *          of protocol.md 5.2.
+ * Order    payload -> text -> document -> `$performance_event` filter -> keys -> limits -> what the project does not keep is
+ *          taken out of the text, which is then read again -> each event -> append -> answer,
+ *          the order of protocol.md 5.2. What the limits count is therefore every event of a known project but those
+ *          filtered: rejected ones too, and not those that the log refused.
  */
 import { type AdmittedRequest, admitRequest, type RequestRefusal } from '../admission/admit-request.ts';
 import { EventAdmission, type EventLimits, eventName, readEventUuid } from '../admission/admit-event.ts';
+import type { FairShares } from '../admission/fair-shares.ts';
 import type { KeyLookup } from '../admission/key-lookup.ts';
+import { limitFault, type RateGate, type RefusalManner } from '../admission/rate-gate.ts';
+import { refusalMannerOf } from '../admission/refusal-manner.ts';
+import { passKillPoint } from '../config/kill-point.ts';
 import { detailOf, errors, type Fault, fault } from '../errors.ts';
 import type { Clock } from '../event/clock.ts';
 import type { IdSource } from '../event/id-source.ts';
-import { asEpochMs, type EpochMs } from '../event/ids.ts';
+import { asEpochMs, type EpochMs, type ProjectId } from '../event/ids.ts';
 import type { Rejection } from '../event/outcome.ts';
 import { formatUuid } from '../event/uuid.ts';
-import type { AppendReadiness, LogWriter } from '../log/log.ts';
+import type { AppendReadiness, AppendReceipt, AppendRefusal, LogWriter } from '../log/log.ts';
 import type { CapturedEvent, RequestFacts } from '../normalize/captured-event.ts';
 import { Normalizer } from '../normalize/normalize.ts';
+import type { Privacy, PrivacyRule } from '../normalize/privacy.ts';
 import { parseTimestamp } from '../normalize/timestamp-text.ts';
 import { BatchEncoder } from '../record/batch-encoder.ts';
 import type { Metrics, TimeSource } from '../telemetry/metrics.ts';
@@ -42,6 +49,7 @@ export interface CaptureRequest {
   readonly contentEncoding: string | undefined;
   readonly authorization: string | undefined;
   readonly personalApiKeyHeader: string | undefined;
+  readonly userAgent: string | undefined;
   readonly body: Buffer;
   readonly receivedAtMs: EpochMs;
   /** 16 bytes. */
@@ -67,7 +75,11 @@ const MIN_SENT_AT_MS = Date.parse('2021-01-01T00:00:00Z'); // protocol.md 3.7: e
 
 interface Parts {
   readonly log: LogWriter;
+  /** Of the bytes that wait for the log. */
+  readonly shares: FairShares<ProjectId>;
   readonly keys: KeyLookup;
+  readonly gate: RateGate;
+  readonly privacy: Privacy;
   readonly ids: IdSource;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -139,6 +151,7 @@ export class Capture {
     if (!Buffer.isBuffer(text)) return text;
     const document = this.#decoder.decode(text, { isEngage: request.path === '/engage' });
     if (document.kind === 'fault') return document;
+    passKillPoint('request.decoded');
     try {
       return this.#judged(request, document);
     } finally {
@@ -149,13 +162,39 @@ export class Capture {
   #judged(request: CaptureRequest, document: DecodedDocument): CaptureAnswer | Fault | Promise<CaptureAnswer | Fault> {
     const events = withoutPerformanceEvents(document.events);
     const dropped = document.events.length - events.length;
-    if (events.length === 0) {
-      this.#parts.metrics.eventsRejected.add('performance_event', dropped);
-      this.#parts.metrics.eventsReceived.add(dropped);
-      return { kind: 'stored', body: STORED_ANSWER };
+    if (events.length === 0) return this.#dropped(request, document);
+    const who = this.#whoSends(request, document, events);
+    if (who.kind === 'refused') return refusalFault(who);
+    if (dropped > 0) this.#parts.metrics.eventsRejected.add('performance_event', dropped);
+    this.#parts.metrics.eventsReceived.add(document.events.length);
+    const refusal = this.#parts.gate.take(who.projectId, events.length);
+    if (refusal !== undefined) {
+      this.#parts.metrics.eventsRejected.add(refusal.code, events.length);
+      return limitFault(refusal, mannerOf(request));
     }
+    const rule = this.#parts.privacy.ruleOf(who.projectId);
+    if (rule === undefined) return this.#admitted(request, document, events, who);
+    const kept = this.#keptOf(request, document, rule);
+    if (kept.kind === 'fault') return kept;
+    const known = { ...request, ip: rule.address(request.ip) };
+    return this.#admitted(known, kept, withoutPerformanceEvents(kept.events), who);
+  }
+
+  /** The document without what its project does not keep. `document` is not to be used any more. */
+  #keptOf(request: CaptureRequest, document: DecodedDocument, rule: PrivacyRule): DecodedDocument | Fault {
+    const text = document.events[0]?.body;
+    const kept = text === undefined ? undefined : rule.rewrite(text);
+    if (kept === undefined || kept === text) return document;
+    return this.#decoder.decode(kept, { isEngage: request.path === '/engage' });
+  }
+
+  #whoSends(
+    request: CaptureRequest,
+    document: DecodedDocument,
+    events: readonly RawEvent[],
+  ): AdmittedRequest | RequestRefusal {
     const finding = findToken(document, events);
-    const who = admitRequest(this.#parts.keys, {
+    return admitRequest(this.#parts.keys, {
       projectKey: finding.token,
       hasInconsistentKeys: finding.isInconsistent,
       authorization: request.authorization,
@@ -163,10 +202,25 @@ export class Capture {
       method: request.method,
       hasPayloadInQuery: request.parameters.data !== undefined,
     });
-    if (who.kind === 'refused') return refusalFault(who);
-    if (dropped > 0) this.#parts.metrics.eventsRejected.add('performance_event', dropped);
-    this.#parts.metrics.eventsReceived.add(document.events.length);
-    return this.#admitted(request, document, events, who);
+  }
+
+  /**
+   * Nothing but `$performance_event`s: answered alike whatever the key (protocol.md 5.1), and counted where it names a
+   * project.
+   */
+  async #dropped(request: CaptureRequest, document: DecodedDocument): Promise<CaptureAnswer | Fault> {
+    const { log, metrics } = this.#parts;
+    const { length } = document.events;
+    metrics.eventsRejected.add('performance_event', length);
+    metrics.eventsReceived.add(length);
+    const who = this.#whoSends(request, document, document.events);
+    if (who.kind === 'admitted') {
+      this.#encoder.reset({ received: length, dropped: length });
+      this.#encoder.addTally(factsOf(request, document, who));
+      const receipt = await log.append(this.#encoder.batch());
+      if (receipt.kind === 'refused') return fault(receipt.code);
+    }
+    return { kind: 'stored', body: STORED_ANSWER };
   }
 
   #admitted(
@@ -175,22 +229,14 @@ export class Capture {
     events: readonly RawEvent[],
     who: AdmittedRequest,
   ): Promise<CaptureAnswer | Fault> {
-    const facts: RequestFacts = {
-      projectId: who.projectId,
-      requestId: request.requestId,
-      receivedAtMs: request.receivedAtMs,
-      sentAtMs: sentAtOf(request, document),
-      ip: request.ip,
-      isAuthenticated: who.authenticated,
-      isHistorical: document.isHistorical,
-    };
+    const facts = factsOf(request, document, who);
     const { metrics } = this.#parts;
     if (facts.sentAtMs !== undefined) {
       metrics.clockSkewSeconds.observe(Math.abs(facts.receivedAtMs - facts.sentAtMs) / 1000);
     }
     const isEngage = request.path === '/engage';
     const encoder = this.#encoder;
-    encoder.reset();
+    encoder.reset({ received: document.events.length, dropped: document.events.length - events.length });
     const rejected: NamedRejection[] = [];
     const refusedWithBatch: NamedRejection[] = [];
     const isRefused = request.parameters.isStrict && events.some((raw) => this.#isRejected(raw, isEngage));
@@ -216,6 +262,7 @@ export class Capture {
       if (raw !== undefined) encoder.addRejection(facts, raw, rejection, this.#readUuid(raw));
     }
     return this.#append({
+      projectId: who.projectId,
       shape: document.shape,
       isBeacon: request.parameters.isBeacon,
       rejected: notKept,
@@ -230,6 +277,7 @@ export class Capture {
 
   /** Holds neither the body nor the events: they could go while the disk writes. */
   async #append(outcome: {
+    readonly projectId: ProjectId;
     readonly shape: DecodedDocument['shape'];
     readonly isBeacon: boolean;
     readonly rejected: readonly NamedRejection[];
@@ -237,13 +285,20 @@ export class Capture {
     readonly first: NamedRejection | undefined;
     readonly accepted: number;
   }): Promise<CaptureAnswer | Fault> {
-    const { log, metrics, clock } = this.#parts;
+    const { log, shares, metrics, clock } = this.#parts;
     const startedMs = clock.monotonicMs();
-    const receipt = await log.append(this.#encoder.batch());
-    if (receipt.kind === 'refused') {
-      metrics.eventsRejected.add(receipt.code, outcome.accepted + outcome.rejected.length);
-      return fault(receipt.code);
+    passKillPoint('append.before');
+    const records = this.#encoder.batch();
+    const recordBytes = records.bytes.length;
+    if (!shares.take(outcome.projectId, recordBytes)) return this.#refused(outcome, 'over_fair_share');
+    let receipt: AppendReceipt | AppendRefusal;
+    try {
+      receipt = await log.append(records);
+    } finally {
+      shares.giveBack(outcome.projectId, recordBytes);
     }
+    passKillPoint('answer.before');
+    if (receipt.kind === 'refused') return this.#refused(outcome, receipt.code);
     metrics.logAppendSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
     metrics.eventsAccepted.add(outcome.accepted);
     for (const { rejection } of outcome.rejected) metrics.eventsRejected.add(rejection.code);
@@ -253,6 +308,21 @@ export class Capture {
       return { kind: 'fault', code, detail, attr: attrOf(outcome.shape, first.index, field) };
     }
     return { kind: 'stored', body: outcome.isBeacon ? undefined : storedAnswer(outcome.rejected) };
+  }
+
+  /** Nothing of it was appended. */
+  #refused(
+    outcome: {
+      readonly projectId: ProjectId;
+      readonly accepted: number;
+      readonly rejected: readonly NamedRejection[];
+    },
+    code: AppendRefusal['code'] | 'over_fair_share',
+  ): Fault {
+    const events = outcome.accepted + outcome.rejected.length;
+    this.#parts.gate.giveBack(outcome.projectId, events);
+    this.#parts.metrics.eventsRejected.add(code, events);
+    return fault(code);
   }
 
   #named(raw: RawEvent, rejection: Rejection): NamedRejection {
@@ -302,6 +372,23 @@ function hasOuterSpace({ raw, distinctId }: CapturedEvent): boolean {
 
 function isSpace(byte: number | undefined): boolean {
   return byte === SPACE || (byte !== undefined && byte >= 9 && byte <= 13);
+}
+
+function mannerOf({ userAgent, contentType, parameters }: CaptureRequest): RefusalManner {
+  const { compression, isBeacon } = parameters;
+  return refusalMannerOf({ userAgent, contentType, compression, isBeacon });
+}
+
+function factsOf(request: CaptureRequest, document: DecodedDocument, who: AdmittedRequest): RequestFacts {
+  return {
+    projectId: who.projectId,
+    requestId: request.requestId,
+    receivedAtMs: request.receivedAtMs,
+    sentAtMs: sentAtOf(request, document),
+    ip: request.ip,
+    isAuthenticated: who.authenticated,
+    isHistorical: document.isHistorical,
+  };
 }
 
 /** A batch's own `sent_at` goes first; the query's counts from 2021 on (protocol.md 3.7). */

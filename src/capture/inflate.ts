@@ -110,7 +110,7 @@ function gzipHeaderEnd(bytes: Buffer): number {
 /** About 2 ms of LZ-string. */
 const LZ_STEP = 1 << 15;
 /** Each holds its body, of at most 20 MiB, and a little output. */
-const MAX_WAITING_LZ = 8;
+export const MAX_WAITING_LZ = 8;
 
 /**
  * Undoes LZ-string: a small payload at once, a large one in steps between which other requests run. One large one at a

@@ -76,6 +76,12 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
       `${settings.projectApiKey.env} and ${settings.publicApiKey.env} are the same key; a key has one kind, so choose two`,
     );
   }
+  const given = [sources.tlsCert, sources.tlsKey].map((source) => source?.text !== undefined);
+  if (given[0] !== given[1]) {
+    const [missing, other] =
+      given[0] === true ? [settings.tlsKey, settings.tlsCert] : [settings.tlsCert, settings.tlsKey];
+    problems.push(`--${other.flag} needs --${missing.flag} beside it (or ${missing.env}): HTTPS takes both`);
+  }
   if (problems.length > 0) return { kind: 'invalid', problems };
   return { kind: 'ok', config: frozenConfig(values, configFile), sources: Object.freeze(sources) as ConfigSources };
 }

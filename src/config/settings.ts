@@ -10,6 +10,7 @@ import {
   engineUrl,
   ingestPath,
   oneOf,
+  optionalPath,
   personalApiKey,
   plainText,
   projectApiKey,
@@ -104,11 +105,32 @@ export const settings = {
       'of a reverse proxy makes them first-party. The reading API, metrics and health are not served below it. See ' +
       'docs/reverse-proxy.md.',
   },
+  tlsCert: {
+    flag: 'tls-cert',
+    fileKey: 'tls-cert',
+    env: 'HEDGEROW_TLS_CERT',
+    kind: optionalPath,
+    defaultText: undefined,
+    isSecret: false,
+    help:
+      'A PEM file with the certificate, and the ones between it and its root: with `tls-key`, the port speaks HTTPS (TLS 1.2 ' +
+      'and later) and nothing else. SIGHUP reads both files again; open connections stay.',
+  },
+  tlsKey: {
+    flag: 'tls-key',
+    fileKey: 'tls-key',
+    env: 'HEDGEROW_TLS_KEY',
+    kind: optionalPath,
+    defaultText: undefined,
+    isSecret: false,
+    help: 'A PEM file with the private key of `tls-cert`, without a passphrase.',
+  },
   trustedProxies: setting(
     'trusted-proxies',
     proxies,
     'all',
-    'Senders whose `X-Forwarded-For` and similar headers are believed. `none` keeps the address of the connection.',
+    'Senders whose `X-Forwarded-For` and similar headers are believed. `none` keeps the address of the connection. Failed ' +
+      'authentication is counted by the address of the connection, unless it is a proxy that is listed here by name.',
   ),
   drainDelayMs: setting(
     'drain-delay',
@@ -141,6 +163,32 @@ export const settings = {
     String(200 * MIB),
     'Bytes that may wait for the disk; beyond them requests get 503. Keep it at twice `max-inflated-bytes`, so that ' +
       'one request of the largest size never shuts out the next.',
+  ),
+  maxQueueAgeMs: setting(
+    'max-queue-age-ms',
+    wholeNumber({ min: 100, max: 600_000, unit: 'milliseconds' }),
+    '10000',
+    'How long events may wait for a write to the disk to begin; who waited longer gets 503 and is not written.',
+  ),
+  logRetentionMs: setting(
+    'log-retention',
+    durationMs({ min: 0, max: 31_536_000_000 }),
+    '0',
+    'How long the log keeps what the store has already, so that a backup can be brought up to a moment after it (see ' +
+      'docs/backup.md). `0`: no longer than needed.',
+  ),
+  reserveBytes: setting(
+    'reserve-bytes',
+    wholeNumber({ min: 0, max: 1024 * 1024 * MIB, unit: 'bytes' }),
+    String(128 * MIB),
+    'Room on the disk of the data folder that is left to the store and everything else; with less, capture answers 503 ' +
+      'and reads go on.',
+  ),
+  maxConnections: setting(
+    'max-connections',
+    wholeNumber({ min: 1, max: 1_000_000, unit: 'connections' }),
+    '10000',
+    'Open connections, and requests under way; beyond them 503. The system must allow the process more open files than that.',
   ),
   segmentBytes: setting(
     'segment-bytes',
@@ -177,6 +225,18 @@ export const settings = {
     wholeNumber({ min: 64 * MIB, max: 1024 * 1024 * MIB, unit: 'bytes' }),
     '1000000000',
     'Memory for the whole store, all running queries included.',
+  ),
+  rejectionsMaxDays: setting(
+    'rejections-max-days',
+    wholeNumber({ min: 1, max: 36_500, unit: 'days' }),
+    '30',
+    'How long rejected events are kept; older ones are deleted.',
+  ),
+  rejectionsMaxBytes: setting(
+    'rejections-max-bytes',
+    wholeNumber({ min: 1024, max: 1024 * 1024 * MIB, unit: 'bytes' }),
+    String(1024 * MIB),
+    'Most bytes of rejected events that are kept, their texts as sent and before compression; beyond it the oldest are deleted.',
   ),
   projectApiKey: secret(
     'project-api-key',

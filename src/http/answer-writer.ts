@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http';
 import { errors, type Fault } from '../errors.ts';
 import { errorEnvelope } from '../wire/v1/error-envelope.ts';
 import { isHeaderText, rfc2822 } from '../wire/v1/response-headers.ts';
+import { retryAfterSeconds } from './retry-after.ts';
 
 export interface AnswerContext {
   readonly requestId: string;
@@ -22,7 +23,6 @@ export interface V1AnswerContext {
 const JSON_TYPE = 'application/json';
 const VARY = 'origin, access-control-request-method, access-control-request-headers';
 const EXPOSED = 'Retry-After, X-Request-Id';
-const RETRY_AFTER_SECONDS = '1';
 /** A day, so that browsers ask once (design.md 4). */
 const PREFLIGHT_SECONDS = '86400';
 
@@ -50,7 +50,7 @@ function pushV1Headers(headers: string[], { receivedAtMs, givenRequestId }: V1An
 
 function faultBody(context: AnswerContext, refusal: Fault): Buffer {
   if (context.v1 !== undefined) return errorEnvelope(refusal);
-  const { type } = errors[refusal.code];
+  const type = refusal.status === 503 ? 'server_error' : errors[refusal.code].type;
   return Buffer.from(JSON.stringify({ type, code: refusal.code, detail: refusal.detail, attr: refusal.attr }));
 }
 
@@ -100,12 +100,13 @@ export function writeFault(
   refusal: Fault,
   allow: string | undefined,
 ): void {
-  const entry = errors[refusal.code];
   const body = faultBody(context, refusal);
   const headers = headersOf(context, JSON_TYPE, body.length);
-  if (entry.retry === 'later') headers.push('Retry-After', RETRY_AFTER_SECONDS);
+  const { requestId, v1 } = context;
+  const retryAfter = retryAfterSeconds(refusal, { requestId, speaksV1: v1 !== undefined });
+  if (retryAfter !== undefined) headers.push('Retry-After', String(retryAfter));
   if (allow !== undefined) headers.push('Allow', allow);
-  response.writeHead(entry.status, headers);
+  response.writeHead(refusal.status ?? errors[refusal.code].status, headers);
   response.end(body);
 }
 
@@ -113,8 +114,10 @@ export function writeFault(
 export function rawFault(refusal: Fault, requestId: string): string {
   const entry = errors[refusal.code];
   const body = JSON.stringify({ type: entry.type, code: refusal.code, detail: refusal.detail, attr: refusal.attr });
+  const retryAfter = retryAfterSeconds(refusal, { requestId, speaksV1: false });
   return (
     `HTTP/1.1 ${entry.status} Refused\r\nContent-Type: ${JSON_TYPE}\r\n` +
+    (retryAfter === undefined ? '' : `Retry-After: ${retryAfter}\r\n`) +
     `Content-Length: ${Buffer.byteLength(body)}\r\nX-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body}`
   );
 }

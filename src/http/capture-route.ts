@@ -1,6 +1,8 @@
 import type { Capture, CaptureAnswer, CaptureRequest } from '../capture/capture.ts';
+import { passKillPoint } from '../config/kill-point.ts';
 import { type Fault, fault } from '../errors.ts';
 import { parseQuery, type QueryParameters } from '../wire/v0/query-parameters.ts';
+import { isRefusedUnread } from './admission-control.ts';
 import type { BodyResult } from './body-reader.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -25,14 +27,7 @@ export function serveCapture(exchange: Exchange, target: { readonly path: string
     exchange.refuse(parameters);
     return;
   }
-  const readiness = capture.readiness();
-  if (readiness.kind === 'refused') {
-    // The body stays unread: a client that is refused early must not fill our memory first.
-    exchange.closeAfterAnswer();
-    exchange.refuse(fault(readiness.code));
-    exchange.skipBody();
-    return;
-  }
+  if (isRefusedUnread(exchange, capture.readiness())) return;
   const { path } = target;
   exchange.bodies.read(exchange.request, (result) => {
     captureBody(exchange, capture, { path, parameters, result });
@@ -56,6 +51,7 @@ function captureBody(
     contentEncoding: headers['content-encoding'],
     authorization: headers.authorization,
     personalApiKeyHeader: exchange.header('x-personal-api-key'),
+    userAgent: headers['user-agent'],
     body: bytes,
     receivedAtMs: exchange.receivedAtMs,
     requestId: exchange.requestId,
@@ -87,5 +83,6 @@ function answerWith(exchange: Exchange, answer: CaptureAnswer | Fault): void {
     exchange.answerNothing();
   } else {
     exchange.answer(200, answer.body);
+    passKillPoint('answer.after');
   }
 }

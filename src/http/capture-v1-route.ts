@@ -1,5 +1,6 @@
 import type { CaptureV1, V1Sender } from '../capture/capture-v1.ts';
 import { fault } from '../errors.ts';
+import { isRefusedUnread } from './admission-control.ts';
 import type { BodyResult } from './body-reader.ts';
 import type { Exchange } from './exchange.ts';
 
@@ -22,14 +23,7 @@ export function serveCaptureV1(exchange: Exchange): void {
     exchange.refuse(sender);
     return;
   }
-  const readiness = captureV1.readiness();
-  if (readiness.kind === 'refused') {
-    // The body stays unread: a client that is refused early must not fill our memory first.
-    exchange.closeAfterAnswer();
-    exchange.refuse(fault(readiness.code));
-    exchange.skipBody();
-    return;
-  }
+  if (isRefusedUnread(exchange, captureV1.readiness(sender))) return;
   exchange.bodies.read(
     exchange.request,
     (result) => {

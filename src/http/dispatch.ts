@@ -1,8 +1,10 @@
 /** Leads a request to the part that answers its path. */
 import { fault } from '../errors.ts';
+import { serveBackups } from './backup-route.ts';
 import { serveCapture } from './capture-route.ts';
 import { serveCaptureV1 } from './capture-v1-route.ts';
 import type { Exchange, ServerState } from './exchange.ts';
+import { serveOpenApi } from './openapi-route.ts';
 import { serveRead } from './read-route.ts';
 import { type Route, routeWith } from './routes.ts';
 import { serveSide } from './side-route.ts';
@@ -65,6 +67,14 @@ function serve(exchange: Exchange, route: Route, query: string): void {
     case 'metrics':
       exchange.countAs(STATUS_LABELS[route.kind]);
       serveStatus(exchange, route.kind);
+      return;
+    case 'backups':
+      exchange.countAs('/api/backups');
+      serveBackups(exchange);
+      return;
+    case 'openapi':
+      exchange.countAs('/openapi.json');
+      serveOpenApi(exchange);
       return;
     case 'unknown':
       exchange.skipBody();

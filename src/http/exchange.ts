@@ -4,7 +4,10 @@
  * Order    a route answers exactly once; whoever answers without reading the body says `skipBody` first, so that the
  *          connection can be used again.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type FailedAttempts, MAX_FAILED_ATTEMPTS } from '../admission/failed-attempts.ts';
+import type { Backups } from '../backup/backups.ts';
 import type { Capture } from '../capture/capture.ts';
 import type { CaptureV1 } from '../capture/capture-v1.ts';
 import { type Fault, fault } from '../errors.ts';
@@ -14,6 +17,7 @@ import type { EpochMs } from '../event/ids.ts';
 import { formatUuid, parseUuid } from '../event/uuid.ts';
 import { clientIp } from '../normalize/client-ip.ts';
 import type { ReadApi } from '../query/read-api.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { LogLines } from '../telemetry/log-lines.ts';
 import type { LabelledCounter } from '../telemetry/instruments.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -33,21 +37,34 @@ export interface ServerParts {
   readonly capture: Capture | undefined;
   readonly captureV1: CaptureV1 | undefined;
   readonly reads: ReadApi | undefined;
+  /** Undefined: this process does not run the loader. */
+  readonly backups: { readonly backups: Backups; readonly registry: Registry } | undefined;
   readonly metrics: Metrics;
   readonly log: LogLines;
   readonly clock: Clock;
   readonly ids: IdSource;
   readonly limits: BodyLimits;
+  /** Beyond it, connections are turned away with an answer, and requests that would be captured are refused. */
+  readonly maxConnections: number;
+  /** What the ledger's check has found, in one sentence; undefined while all agrees. */
+  readonly ledgerAlarm: () => string | undefined;
   readonly sides: SideAnswers;
   /** Below it capture and what belongs to it are served too; undefined: nowhere else. */
   readonly ingestPath: string | undefined;
   /** May the client behind this address say whom it forwards for? */
   readonly isTrustedProxy: (address: string | undefined) => boolean;
+  readonly failedAttempts: FailedAttempts;
+  /** Where a failed attempt comes from. */
+  readonly countedAddress: (headers: IncomingHttpHeaders, socketAddress: string | undefined) => string;
 }
 
 /** Shared with every exchange, which looks at it when it answers. */
 export interface ServerState {
   phase: 'starting' | 'serving' | 'draining';
+  /** The newest answer of each connection: the others have requests behind them that were pipelined. */
+  readonly newest: WeakMap<Duplex, ServerResponse>;
+  /** Connections whose client was told that they end: what it sends behind that is not taken. */
+  readonly ending: WeakSet<Duplex>;
 }
 
 export class Exchange {
@@ -59,7 +76,7 @@ export class Exchange {
   /** 16 bytes. */
   readonly requestId: Uint8Array;
   readonly #startedMs: number;
-  #state: ServerState = { phase: 'serving' };
+  #state: ServerState = { phase: 'serving', newest: new WeakMap(), ending: new WeakSet() };
   #mustClose = false;
   #speaksV1 = false;
   #label = 'other';
@@ -111,6 +128,12 @@ export class Exchange {
     this.request.resume();
   }
 
+  /** Answers before the body is read; it is thrown away as it comes. */
+  refuseUnread(refusal: Fault): void {
+    this.refuse(refusal);
+    this.bodies.discard(this.request);
+  }
+
   header(name: string): string | undefined {
     return single(this.request.headers[name]);
   }
@@ -130,7 +153,8 @@ export class Exchange {
       case 'refused':
         this.#mustClose = result.mustClose;
         if (result.drain !== undefined) this.#countTooLarge(result.drain);
-        this.refuse(result.fault);
+        if (result.isUnread) this.refuseUnread(result.fault);
+        else this.refuse(result.fault);
         return undefined;
       case 'aborted':
         this.parts.metrics.http.abandoned();
@@ -169,8 +193,9 @@ export class Exchange {
   }
 
   refuse(refusal: Fault, allow?: string): void {
-    writeFault(this.response, this.#context(), refusal, allow);
-    this.#refusals?.add(refusal.code);
+    const said = refusal.code === 'invalid_personal_api_key' ? this.#failedAttempt(refusal) : refusal;
+    writeFault(this.response, this.#context(), said, allow);
+    this.#refusals?.add(said.code);
     this.#count(this.response.statusCode);
   }
 
@@ -185,11 +210,27 @@ export class Exchange {
     if (!this.response.headersSent) this.refuse(fault('internal_error'));
   }
 
+  /** Every route's wrong personal keys come by here: once too often, and the client is told to wait. */
+  #failedAttempt(refusal: Fault): Fault {
+    const { failedAttempts, countedAddress } = this.parts;
+    const retryAfterSeconds = failedAttempts.note(
+      countedAddress(this.request.headers, this.request.socket.remoteAddress),
+    );
+    if (retryAfterSeconds === undefined) return refusal;
+    this.#mustClose = true; // each further guess costs a new connection
+    const limited = { ...fault('rate_limited', { failures: MAX_FAILED_ATTEMPTS }), retryAfterSeconds };
+    return this.#speaksV1 ? { ...limited, status: 503 } : limited; // V1 has no 429
+  }
+
   #context(): AnswerContext {
+    const { socket } = this.request;
+    const isDrained = this.#state.phase === 'draining' && this.#state.newest.get(socket) === this.response;
+    const mustClose = this.#mustClose || isDrained;
+    if (mustClose) this.#state.ending.add(socket);
     return {
       requestId: formatUuid(this.requestId),
       origin: this.request.headers.origin,
-      mustClose: this.#mustClose || this.#state.phase === 'draining',
+      mustClose,
       v1: this.#speaksV1
         ? { receivedAtMs: this.receivedAtMs, givenRequestId: this.header('posthog-request-id') }
         : undefined,

@@ -1,4 +1,5 @@
 import { fault } from '../errors.ts';
+import { allowedMethods } from '../query/read-api.ts';
 import type { Exchange } from './exchange.ts';
 
 /** The reading API (interface.md 3); a client that goes away stops its query. */
@@ -25,12 +26,16 @@ export function serveRead(exchange: Exchange, target: { readonly path: string; r
         authorization,
         body: bytes,
         signal: aborter.signal,
-        origin: host === undefined ? undefined : `http://${host}`,
+        origin:
+          host === undefined ? undefined : `${'encrypted' in exchange.request.socket ? 'https' : 'http'}://${host}`,
       })
       .then(
         (answer) => {
-          if (answer.kind === 'fault') exchange.refuse(answer);
-          else exchange.answer(answer.status, answer.body, answer.headers['Content-Type']);
+          if (answer.kind === 'fault') {
+            exchange.refuse(answer, answer.code === 'method_not_allowed' ? allowedMethods(target.path) : undefined);
+            return;
+          }
+          exchange.answer(answer.status, answer.body, answer.headers['Content-Type']);
         },
         (error: unknown) => {
           exchange.fail(error);

@@ -10,6 +10,7 @@ export type Route =
   | { readonly kind: 'readiness' }
   | { readonly kind: 'metrics' }
   | { readonly kind: 'openapi' }
+  | { readonly kind: 'backups' }
   | { readonly kind: 'unknown' };
 
 const UNKNOWN: Route = { kind: 'unknown' };
@@ -18,6 +19,7 @@ const LIVENESS: Route = { kind: 'liveness' };
 const READINESS: Route = { kind: 'readiness' };
 const METRICS: Route = { kind: 'metrics' };
 const OPENAPI: Route = { kind: 'openapi' };
+const BACKUPS: Route = { kind: 'backups' };
 export const captureRoutes: ReadonlyMap<string, Route> = new Map([
   ...bothSpellings('capture', ['/capture', '/batch', '/e', '/i/v0/e', '/track', '/engage', '/i/v0/ai/batch']),
   ...bothSpellings('capture_v1', ['/i/v1/analytics/events', '/i/v1/ai/events']),
@@ -52,6 +54,8 @@ export function routeOf(path: string): Route {
       return METRICS;
     case '/openapi.json':
       return OPENAPI;
+    case '/api/backups':
+      return BACKUPS;
     default:
       return UNKNOWN;
   }
@@ -72,6 +76,7 @@ export function routeWith(ingestPath: string | undefined, path: string): Route {
     case 'readiness':
     case 'metrics':
     case 'openapi':
+    case 'backups':
       return UNKNOWN;
     default:
       return route;

@@ -11,7 +11,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { Decompressor } from '../capture/decompress.ts';
 import { inflateGzip, LzStringInflater } from '../capture/inflate.ts';
 import { type Fault, fault } from '../errors.ts';
-import { projectKeyProblem } from '../event/key-shape.ts';
+import { isPersonalKeyLike, projectKeyProblem } from '../event/key-shape.ts';
 import { EMPTY_OBJECT, fixedAnswers, NO_PAYLOAD, RECORDINGS_ANSWER } from '../wire/sides/fixed-answers.ts';
 import { flagsAnswer } from '../wire/sides/flags-answer.ts';
 import { readFlagsRequest } from '../wire/sides/flags-request.ts';
@@ -208,7 +208,8 @@ function flagsOf(request: SideRequest, path: FlagsPath, token: string | undefine
       path,
       version: query.get('v') ?? undefined,
       wantsConfig: wantsConfig === 'true' || wantsConfig === '1',
-      token,
+      // A personal key in its place is a secret: it is not said back, into logs and caches on the way.
+      token: token !== undefined && isPersonalKeyLike(token) ? undefined : token,
       requestId: request.requestId,
       evaluatedAtMs: request.receivedAtMs,
     }),
@@ -235,7 +236,7 @@ function notModified(contentType: string, headers: readonly string[]): SideAnswe
 }
 
 /** The weak comparison of If-None-Match (RFC 9110 13.1.2). */
-function isKnownTo(request: SideRequest, tag: string): boolean {
+export function isKnownTo(request: Pick<SideRequest, 'headers'>, tag: string): boolean {
   const known = request.headers['if-none-match'];
   if (known === undefined) return false;
   return known.split(',').some((entry) => {

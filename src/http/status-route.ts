@@ -32,7 +32,9 @@ export function serveStatus(exchange: Exchange, kind: 'root' | 'liveness' | 'rea
       return;
     case 'readiness': {
       const reason = unreadiness(exchange);
-      if (reason === undefined) exchange.answer(200, '{"status":"ready"}');
+      // An alarm, and no reason to send events elsewhere: capture goes on.
+      const detail = exchange.parts.ledgerAlarm();
+      if (reason === undefined) exchange.answer(200, JSON.stringify({ status: 'ready', detail }));
       else exchange.refuse(fault(reason));
     }
   }

@@ -1,4 +1,6 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { BlockList, isIP } from 'node:net';
+import { addressOf } from '../normalize/client-ip.ts';
 
 /** @param trusted `all`, or addresses and networks (`10.0.0.0/8`); `config/` has checked them */
 export function trustOf(trusted: 'all' | readonly string[]): (address: string | undefined) => boolean {
@@ -15,5 +17,25 @@ export function trustOf(trusted: 'all' | readonly string[]): (address: string | 
     const plain = address.startsWith('::ffff:') ? address.slice(7) : address;
     const family = isIP(plain);
     return family !== 0 && list.check(plain, family === 6 ? 'ipv6' : 'ipv4');
+  };
+}
+
+/**
+ * By which address failures are counted. A client writes what it likes into the headers, so they count only behind a proxy
+ * that is trusted by name, and of the addresses there the last that is no such proxy: the one before is the client's word.
+ */
+export function countedAddressOf(
+  trusted: 'all' | readonly string[],
+): (headers: IncomingHttpHeaders, socketAddress: string | undefined) => string {
+  if (trusted === 'all') return (_headers, socketAddress) => socketAddress ?? '';
+  const isTrusted = trustOf(trusted);
+  return (headers, socketAddress) => {
+    if (!isTrusted(socketAddress)) return socketAddress ?? '';
+    const forwardedFor = headers['x-forwarded-for'];
+    const texts = typeof forwardedFor === 'string' ? forwardedFor.split(',') : (forwardedFor ?? []);
+    const others = texts.map(addressOf).filter((address) => !isTrusted(address));
+    const realIp = headers['x-real-ip'];
+    const named = texts.length > 0 ? others.at(-1) : addressOf(typeof realIp === 'string' ? realIp : '');
+    return named ?? socketAddress ?? '';
   };
 }

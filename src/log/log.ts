@@ -61,12 +61,13 @@ export interface LogWriter {
 /** Records as read: consecutive, whole batches, copied out of the engine's buffers or stable until the next read. */
 export interface ReadRecords {
   readonly stream: StreamId;
-  /** Sequence number of the first record. */
+  /** Sequence number of the first record; behind what was asked for where a repair left a gap. */
   readonly firstSequence: number;
   /** First sequence number behind these records: where to read next, and what to commit. */
   readonly nextSequence: number;
   /** Same layout as `RecordBatch.bytes`, one batch after the other, without gaps. */
   readonly bytes: Uint8Array;
+  /** 0 where there is nothing but a gap up to `nextSequence`. */
   readonly count: number;
 }
 

@@ -19,6 +19,8 @@ export interface AnsweredRequests {
 export class HttpMetrics {
   readonly #byRoute = new Map<string, Map<number, AnsweredRequests>>();
   #inFlight = 0;
+  /** Those that are open. */
+  connections = 0;
 
   get inFlight(): number {
     return this.#inFlight;

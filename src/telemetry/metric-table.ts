@@ -75,6 +75,13 @@ export const metricTable: readonly MetricRow[] = [
     samples: (m) => one(m.http.inFlight),
   },
   {
+    name: 'hedgerow_http_open_connections',
+    type: 'gauge',
+    labels: [],
+    help: 'Connections that are open, idle ones too (`max-connections`).',
+    samples: (m) => one(m.http.connections),
+  },
+  {
     name: 'hedgerow_http_unreadable_requests_total',
     type: 'counter',
     labels: ['code'],
@@ -162,9 +169,23 @@ export const metricTable: readonly MetricRow[] = [
     name: 'hedgerow_events_rejected_total',
     type: 'counter',
     labels: ['code'],
-    help: 'Events received and not accepted, by code; those refused with their request because the log took nothing too.',
+    help: 'Events received and not accepted, by code; those refused with their request, by a limit or by the log, too.',
     postHog: { name: 'capture_events_dropped_total', labels: ['cause'] },
     samples: (m) => all(m.eventsRejected),
+  },
+  {
+    name: 'hedgerow_limit_quota_used_ratio',
+    type: 'gauge',
+    labels: [],
+    help: 'Of the monthly quotas of all projects the one used most: 1 is used up. `hedgerow limits show` tells which.',
+    samples: (_, r) => one(r.limitUse?.quotaRatio),
+  },
+  {
+    name: 'hedgerow_limit_burst_used_ratio',
+    type: 'gauge',
+    labels: [],
+    help: 'Of the rates of all projects the one nearest to its limit: at 1 the bucket of its burst is empty.',
+    samples: (_, r) => one(r.limitUse?.burstRatio),
   },
   {
     name: 'hedgerow_client_clock_skew_seconds',
@@ -269,6 +290,27 @@ export const metricTable: readonly MetricRow[] = [
     samples: (_, r) => one(r.loaderLag === undefined ? undefined : r.loaderLag.oldestMs / 1000),
   },
   {
+    name: 'hedgerow_rejections_kept_events',
+    type: 'gauge',
+    labels: [],
+    help: 'Rejected events that the store keeps, as of at most 10 s ago; those that were sent again since are among them.',
+    samples: (_, r) => one(r.rejectionsKept?.events),
+  },
+  {
+    name: 'hedgerow_rejections_kept_bytes',
+    type: 'gauge',
+    labels: [],
+    help: 'What they take of `rejections-max-bytes`.',
+    samples: (_, r) => one(r.rejectionsKept?.bytes),
+  },
+  {
+    name: 'hedgerow_rejections_deleted_total',
+    type: 'counter',
+    labels: ['bound'],
+    help: 'Rejected events deleted because they were too old (`age`) or too many (`size`).',
+    samples: (m) => all(m.rejectionsDeleted),
+  },
+  {
     name: 'hedgerow_loader_retries_total',
     type: 'counter',
     labels: [],
@@ -318,6 +360,13 @@ export const metricTable: readonly MetricRow[] = [
     samples: (m) => one(m.propertiesUnreadable.value),
   },
   {
+    name: 'hedgerow_ledger_imbalance_events',
+    type: 'gauge',
+    labels: [],
+    help: 'Events by which the ledger’s numbers differ from each other or from the store; 0 unless events are lost or counted wrongly.',
+    samples: (_, r) => one(r.ledgerImbalanceEvents),
+  },
+  {
     name: 'hedgerow_process_start_time_seconds',
     type: 'gauge',
     labels: [],
@@ -341,6 +390,16 @@ export const postHogTable: readonly MetricRow[] = [
     labels: ['oversize'],
     help: 'hedgerow_payload_size_bytes. What is over the limit is not decompressed to its end, so `oversize` is always false.',
     samples: (m) => [{ labels: ['false'], value: m.payloadBytes }],
+  },
+  {
+    name: 'capture_quota_limit_exceeded',
+    type: 'counter',
+    labels: ['resource'],
+    help: 'Requests refused because the monthly quota of their project is used up.',
+    samples: (m) =>
+      all(m.requestsRefused)
+        .filter(({ labels }) => labels[0] === 'quota_exceeded')
+        .map(({ value }) => ({ labels: ['events'], value })),
   },
   {
     name: 'capture_body_read_timeout_total',

@@ -21,6 +21,10 @@ export interface MetricSources {
   readonly queue?: () => QueueReading;
   readonly loaderLag?: () => Promise<LagReading>;
   readonly diskFreeBytes?: () => Promise<number>;
+  readonly limitUse?: () => LimitUseReading;
+  readonly rejectionsKept?: () => RejectionsReading | undefined;
+  /** Events by which the ledger's numbers differ (loader/ledger-check.ts). */
+  readonly ledgerImbalanceEvents?: () => number;
 }
 
 export interface QueueReading {
@@ -36,10 +40,25 @@ export interface LagReading {
   readonly oldestMs: number;
 }
 
+/** From 0, nothing, to 1, all, of the limit that is used most; undefined when no project has such a limit. */
+export interface LimitUseReading {
+  readonly quotaRatio: number | undefined;
+  readonly burstRatio: number | undefined;
+}
+
+/** Rejected events that the store keeps, as the bounds count them. */
+export interface RejectionsReading {
+  readonly events: number;
+  readonly bytes: number;
+}
+
 export interface MetricReadings {
   readonly queue: QueueReading | undefined;
   readonly loaderLag: LagReading | undefined;
   readonly diskFreeBytes: number | undefined;
+  readonly limitUse: LimitUseReading | undefined;
+  readonly rejectionsKept: RejectionsReading | undefined;
+  readonly ledgerImbalanceEvents: number | undefined;
 }
 
 /** Which of the times that a client may send decided an event's time (protocol.md 3.7). */
@@ -86,6 +105,8 @@ export class Metrics {
   readonly eventsDuplicate = new Counter();
   readonly eventsReplayed = new Counter();
   readonly rejectionsStored = new Counter();
+  /** By bound: `age` or `size`. */
+  readonly rejectionsDeleted = new LabelledCounter();
   readonly propertiesUnreadable = new Counter();
   readonly storeInsertSeconds = new Histogram([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]);
   readonly loaderRetries = new Counter();
@@ -99,9 +120,16 @@ export class Metrics {
 
   /** Never rejects: what fails or hangs is undefined. */
   async readings(): Promise<MetricReadings> {
-    const { queue, loaderLag, diskFreeBytes } = this.#sources;
+    const { queue, loaderLag, diskFreeBytes, limitUse, rejectionsKept, ledgerImbalanceEvents } = this.#sources;
     const [lag, freeBytes] = await Promise.all([answerOf(loaderLag), answerOf(diskFreeBytes)]);
-    return { queue: queue?.(), loaderLag: lag, diskFreeBytes: freeBytes };
+    return {
+      queue: queue?.(),
+      loaderLag: lag,
+      diskFreeBytes: freeBytes,
+      limitUse: limitUse?.(),
+      rejectionsKept: rejectionsKept?.(),
+      ledgerImbalanceEvents: ledgerImbalanceEvents?.(),
+    };
   }
 }
 

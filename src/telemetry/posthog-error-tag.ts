@@ -27,8 +27,10 @@ const TAGS: Readonly<Partial<Record<ErrorCode, string>>> = {
   missing_distinct_id: 'no_distinct_id',
   missing_event_name: 'no_event_name',
   missing_payload: 'empty_payload',
+  over_fair_share: 'retryable_sink',
   overloaded: 'retryable_sink',
   payload_too_large: 'oversize_event',
+  quota_exceeded: 'billing_limit',
   revoked_api_key: 'unknown_token',
   unknown_api_key: 'unknown_token',
 };

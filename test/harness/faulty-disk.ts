@@ -6,6 +6,8 @@
  * Kill        The page cache stays; a write that was under way may have reached it in part.
  * Faults      A call fails with ENOSPC or EIO; a failed write leaves any of its sectors. A write may be short.
  * After the end of the machine each call hangs, as the process that made it is gone; `reboot` gives the next one.
+ * Processes   `process` gives the same disk to another process: one may be killed while the others go on. Its locks go, its
+ *             calls hang.
  */
 import { dirname } from 'node:path';
 import type { Disk, OpenMode } from '../../src/log/segments/disk.ts';
@@ -34,88 +36,172 @@ export interface Misbehaviour {
   /** Chance that a call which changes something fails. */
   readonly failureRate?: number | undefined;
   readonly shortWriteRate?: number | undefined;
+  /** A disk that lies: what it says is synced is in its cache alone. */
+  readonly ignoresSync?: boolean | undefined;
+  /** The same of folders: names are in its cache alone. */
+  readonly ignoresFolderSync?: boolean | undefined;
 }
 
 export type EndOfMachine = 'power_cut' | 'kill';
 
-export class FaultyDisk implements Disk {
-  readonly #random: SeededRandom;
-  readonly #live: Map<string, File>;
-  readonly #durable: Map<string, File>;
-  readonly #pending: FolderChange[] = [];
-  readonly #open = new Map<number, { readonly file: File; readonly isSynced: boolean; readonly isDirect: boolean }>();
-  #lastFd = 2;
-  #calls = 0;
-  #hasEnded = false;
-  #announceEnd: () => void = () => undefined;
-  /** Resolves when the machine has ended. */
+/** What the processes of a machine share. */
+interface Machine {
+  readonly random: SeededRandom;
+  readonly live: Map<string, File>;
+  readonly durable: Map<string, File>;
+  readonly pending: FolderChange[];
   readonly ended: Promise<void>;
-  readonly wantsAlignedMemory = false;
-  behaviour: Misbehaviour = {};
-  free = 1 << 30;
+  readonly announceEnd: () => void;
+  behaviour: Misbehaviour;
+  free: number;
+  lastFd: number;
+  calls: number;
+  hasEnded: boolean;
+}
 
-  constructor(random: SeededRandom, files: Map<string, File> = new Map()) {
-    this.#random = random;
-    this.#live = new Map(files);
-    this.#durable = new Map(files);
-    this.ended = new Promise((resolve) => {
-      this.#announceEnd = resolve;
-    });
+function machineOf(random: SeededRandom, files: ReadonlyMap<string, File>): Machine {
+  let announceEnd = (): void => undefined;
+  const ended = new Promise<void>((resolve) => {
+    announceEnd = resolve;
+  });
+  return {
+    random,
+    live: new Map(files),
+    durable: new Map(files),
+    pending: [],
+    ended,
+    announceEnd,
+    behaviour: {},
+    free: 1 << 30,
+    lastFd: 2,
+    calls: 0,
+    hasEnded: false,
+  };
+}
+
+export interface FaultyDiskParts {
+  readonly files?: ReadonlyMap<string, File>;
+  /** Brings the answer of a call, some time later. Default: the next turn of the event loop. */
+  readonly later?: (run: () => void) => void;
+}
+
+export class FaultyDisk implements Disk {
+  #machine: Machine;
+  readonly #later: (run: () => void) => void;
+  readonly #open = new Map<number, { readonly file: File; readonly isSynced: boolean; readonly isDirect: boolean }>();
+  #isKilled = false;
+  readonly wantsAlignedMemory = false;
+
+  constructor(random: SeededRandom, { files = new Map(), later = setImmediate }: FaultyDiskParts = {}) {
+    this.#machine = machineOf(random, files);
+    this.#later = later;
   }
 
-  get hasEnded(): boolean {
-    return this.#hasEnded;
+  /** Of the machine. */
+  get behaviour(): Misbehaviour {
+    return this.#machine.behaviour;
+  }
+
+  set behaviour(behaviour: Misbehaviour) {
+    this.#machine.behaviour = behaviour;
+  }
+
+  get free(): number {
+    return this.#machine.free;
+  }
+
+  set free(bytes: number) {
+    this.#machine.free = bytes;
   }
 
   get calls(): number {
-    return this.#calls;
+    return this.#machine.calls;
+  }
+
+  /** Resolves when the machine has ended. */
+  get ended(): Promise<void> {
+    return this.#machine.ended;
+  }
+
+  /** The machine, or this process of it. */
+  get hasEnded(): boolean {
+    return this.#machine.hasEnded || this.#isKilled;
+  }
+
+  /** The same disk for another process. */
+  process(later: (run: () => void) => void = this.#later): FaultyDisk {
+    const other = new FaultyDisk(this.#random, { later });
+    other.#machine = this.#machine;
+    return other;
+  }
+
+  /** Ends this process alone: what it wrote stays in the page cache. */
+  kill(): void {
+    this.#isKilled = true;
+    for (const [fd, { file }] of this.#open) if (file.lockedBy === fd) file.lockedBy = undefined;
+    this.#open.clear();
   }
 
   end(): void {
-    this.#hasEnded = true;
-    this.#announceEnd();
+    this.#machine.hasEnded = true;
+    this.#machine.announceEnd();
+  }
+
+  get #random(): SeededRandom {
+    return this.#machine.random;
   }
 
   /** What the next machine finds. */
   reboot(how: EndOfMachine): FaultyDisk {
     this.end();
-    const names = how === 'kill' ? this.#live : this.#survivingNames();
+    const { live, durable, pending } = this.#machine;
+    const names = how === 'kill' ? live : this.#survivingNames();
     for (const file of new Set(names.values())) {
       if (how === 'power_cut') file.live = this.#survivingBytes(file);
       file.durable = how === 'power_cut' ? Buffer.from(file.live) : file.durable;
       file.lockedBy = undefined;
     }
-    const next = new FaultyDisk(this.#random, names);
+    const next = new FaultyDisk(this.#random, { files: names, later: this.#later });
     if (how === 'kill') {
-      next.#durable.clear();
-      for (const [path, file] of this.#durable) next.#durable.set(path, file);
-      next.#pending.push(...this.#pending);
+      next.#machine.durable.clear();
+      for (const [path, file] of durable) next.#machine.durable.set(path, file);
+      next.#machine.pending.push(...pending);
     }
     return next;
   }
 
   /** Bytes of a file, to look at or to damage. */
   contents(path: string): Buffer | undefined {
-    return this.#live.get(path)?.live;
+    return this.#machine.live.get(path)?.live;
+  }
+
+  /** Makes a file that short, as no program asked for. */
+  cut(path: string, bytes: number): void {
+    const file = this.#machine.live.get(path);
+    if (file !== undefined) file.live = Buffer.from(file.live.subarray(0, bytes));
   }
 
   paths(): string[] {
-    return [...this.#live.keys()];
+    return [...this.#machine.live.keys()];
   }
 
   async open(path: string, mode: OpenMode): Promise<number> {
     await this.#call(mode.startsWith('create') ? 'change' : 'look');
-    let file = this.#live.get(path);
+    let file = this.#machine.live.get(path);
     if (file === undefined) {
       if (!mode.startsWith('create')) throw failure('ENOENT', path);
       file = { live: Buffer.alloc(0), durable: Buffer.alloc(0), lockedBy: undefined };
-      this.#live.set(path, file);
-      this.#pending.push({ kind: 'link', path, file });
+      this.#machine.live.set(path, file);
+      this.#machine.pending.push({ kind: 'link', path, file });
     } else if (mode.startsWith('create_new')) throw failure('EEXIST', path);
-    this.#lastFd += 1;
+    this.#machine.lastFd += 1;
     const isDirect = mode.endsWith('direct');
-    this.#open.set(this.#lastFd, { file, isDirect, isSynced: mode.endsWith('synced') || mode === 'update_direct' });
-    return this.#lastFd;
+    this.#open.set(this.#machine.lastFd, {
+      file,
+      isDirect,
+      isSynced: mode.endsWith('synced') || mode === 'update_direct',
+    });
+    return this.#machine.lastFd;
   }
 
   async close(fd: number): Promise<void> {
@@ -135,7 +221,7 @@ export class FaultyDisk implements Disk {
   }
 
   write(fd: number, bytes: Uint8Array, position: number, done: (error: Error | null, written: number) => void): void {
-    if (this.#hasEnded) return;
+    if (this.hasEnded) return;
     const { file, isSynced, isDirect } = this.#opened(fd);
     if (isDirect && (position % BLOCK_BYTES !== 0 || bytes.length % BLOCK_BYTES !== 0)) {
       throw failure('EINVAL', `a direct write of ${bytes.length} bytes at ${position}`);
@@ -151,21 +237,21 @@ export class FaultyDisk implements Disk {
       const some = this.#random.chance(0.3) ? given.length : this.#random.below(given.length + 1);
       file.live = placed(file.live, given.subarray(0, some), position);
       if (isLast) return this.end();
-      setImmediate(() => {
-        if (!this.#hasEnded) done(failure(this.#random.chance(0.5) ? 'ENOSPC' : 'EIO', 'write'), 0);
+      this.#later(() => {
+        if (!this.hasEnded) done(failure(this.#random.chance(0.5) ? 'ENOSPC' : 'EIO', 'write'), 0);
       });
       return;
     }
     file.live = placed(file.live, given, position);
-    setImmediate(() => {
-      if (this.#hasEnded) return;
-      if (isSynced) file.durable = placed(file.durable, given, position);
+    this.#later(() => {
+      if (this.hasEnded) return;
+      if (isSynced && this.behaviour.ignoresSync !== true) file.durable = placed(file.durable, given, position);
       done(null, given.length);
     });
   }
 
   writeNow(fd: number, bytes: Uint8Array, position: number): void {
-    if (this.#hasEnded) throw failure('EIO', 'the machine has ended');
+    if (this.hasEnded) throw failure('EIO', 'the machine has ended');
     const { file } = this.#opened(fd);
     if (this.#count()) {
       this.end();
@@ -188,17 +274,18 @@ export class FaultyDisk implements Disk {
   async sync(fd: number): Promise<void> {
     await this.#call('change');
     const { file } = this.#opened(fd);
-    file.durable = Buffer.from(file.live);
+    if (this.behaviour.ignoresSync !== true) file.durable = Buffer.from(file.live);
   }
 
   async syncFolder(path: string): Promise<void> {
     await this.#call('change');
-    const rest = this.#pending.splice(0).filter((change) => {
+    if (this.behaviour.ignoresFolderSync === true) return;
+    const rest = this.#machine.pending.splice(0).filter((change) => {
       const isHere = dirname(change.kind === 'rename' ? change.to : change.path) === path;
-      if (isHere) apply(this.#durable, change);
+      if (isHere) apply(this.#machine.durable, change);
       return !isHere;
     });
-    this.#pending.push(...rest);
+    this.#machine.pending.push(...rest);
   }
 
   async makeFolder(): Promise<void> {
@@ -214,16 +301,16 @@ export class FaultyDisk implements Disk {
 
   async rename(from: string, to: string): Promise<void> {
     await this.#call('change');
-    if (!this.#live.has(from)) throw failure('ENOENT', from);
-    apply(this.#live, { kind: 'rename', from, to });
-    this.#pending.push({ kind: 'rename', from, to });
+    if (!this.#machine.live.has(from)) throw failure('ENOENT', from);
+    apply(this.#machine.live, { kind: 'rename', from, to });
+    this.#machine.pending.push({ kind: 'rename', from, to });
   }
 
   async unlink(path: string): Promise<void> {
     await this.#call('change');
-    if (!this.#live.has(path)) throw failure('ENOENT', path);
-    apply(this.#live, { kind: 'unlink', path });
-    this.#pending.push({ kind: 'unlink', path });
+    if (!this.#machine.live.has(path)) throw failure('ENOENT', path);
+    apply(this.#machine.live, { kind: 'unlink', path });
+    this.#machine.pending.push({ kind: 'unlink', path });
   }
 
   async freeBytes(): Promise<number> {
@@ -245,18 +332,18 @@ export class FaultyDisk implements Disk {
 
   /** @returns whether the machine ends in this call */
   #count(): boolean {
-    this.#calls += 1;
-    return this.#calls === this.behaviour.endsAtCall;
+    this.#machine.calls += 1;
+    return this.#machine.calls === this.behaviour.endsAtCall;
   }
 
   async #call(kind: 'look' | 'change'): Promise<void> {
-    if (this.#hasEnded) return hang();
+    if (this.hasEnded) return hang();
     const isLast = this.#count();
-    await new Promise((resolve) => {
-      setImmediate(resolve);
+    await new Promise<void>((resolve) => {
+      this.#later(resolve);
     });
     if (isLast) this.end();
-    if (this.#hasEnded) return hang();
+    if (this.hasEnded) return hang();
     if (kind === 'change' && this.#random.chance(this.behaviour.failureRate ?? 0)) {
       throw failure(this.#random.chance(0.5) ? 'ENOSPC' : 'EIO', 'call');
     }
@@ -276,8 +363,8 @@ export class FaultyDisk implements Disk {
   }
 
   #survivingNames(): Map<string, File> {
-    const names = new Map(this.#durable);
-    for (const change of this.#pending) if (this.#random.chance(0.5)) apply(names, change);
+    const names = new Map(this.#machine.durable);
+    for (const change of this.#machine.pending) if (this.#random.chance(0.5)) apply(names, change);
     return names;
   }
 

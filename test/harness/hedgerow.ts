@@ -26,6 +26,8 @@ export interface StartOptions {
   /** Its own process group, so that all of it can be killed at once. */
   readonly ownGroup?: boolean;
   readonly nodePath?: string;
+  /** What to wait for, where the server will not be ready: default `/_readiness`. */
+  readonly probe?: '/_readiness' | '/_liveness';
 }
 
 export interface Hedgerow {
@@ -79,7 +81,10 @@ export async function startHedgerow(options: StartOptions = {}): Promise<Hedgero
     },
     { deadlineMs: 30_000, what: 'the server prints its address' },
   );
-  await until(async () => (await fetch(`${url}/_readiness`)).ok, { deadlineMs: 30_000, what: 'the server is ready' });
+  await until(async () => (await fetch(`${url}${options.probe ?? '/_readiness'}`)).ok, {
+    deadlineMs: 30_000,
+    what: 'the server is ready',
+  });
   return {
     url,
     port: Number(new URL(url).port),

@@ -4,6 +4,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { sideRouteOf } from '../../src/http/side-routes.ts';
 import { protocolRows } from '../vectors/protocol-v0.ts';
@@ -335,11 +336,24 @@ export class OpenApiDriver {
       await this.#send({ method, target: '/nowhere', headers: ORIGIN });
       await this.#send({ method, target: '/api/projects/@current/nothing/', headers: { ...ORIGIN, ...bearer } });
     }
+    await this.#backUp();
     await this.#send({
       method: 'OPTIONS',
       target: '/nowhere',
       headers: { ...ORIGIN, 'Access-Control-Request-Headers': 'x-mine' },
     });
+  }
+
+  async #backUp(): Promise<void> {
+    const dir = `${this.#server.dataDir}-backup`;
+    const target = '/api/backups/';
+    await this.#send({ method: 'POST', target, headers: { ...ORIGIN, ...bearer }, body: JSON.stringify({ dir }) });
+    const state = async (): Promise<boolean> => {
+      const { body } = await this.#send({ method: 'GET', target, headers: { ...ORIGIN, ...bearer } });
+      return Buffer.from(body, 'base64').toString().includes('"state":"done"');
+    };
+    await until(state, { deadlineMs: 20_000, what: 'the backup is made' });
+    rmSync(dir, { recursive: true });
   }
 
   /** By `fetch`, as the other suites read. */
@@ -368,6 +382,7 @@ export class OpenApiDriver {
     await read('/events/?limit=1');
     await read('/events/?limit=1000');
     await read('/rejections/?limit=1');
+    for (const body of ['{"requests":["x"]}', '{', '{}']) await post(`${project}/rejections/retries/`, body, bearer);
     const query = (body: string | object) => post(`${project}/query/`, body, bearer);
     const hogql = (text: string, values?: object) => ({ query: { kind: 'HogQLQuery', query: text, values } });
     await query(hogql('select uuid, timestamp, 1.5, null, [1], 18446744073709551615 from events limit 3'));
@@ -376,6 +391,9 @@ export class OpenApiDriver {
     await query('{');
     for (const body of ['{"burst":"many"}', '{', '{"events_per_second":null,"burst":null}']) {
       await ask(`${project}/limits/`, { method: 'PUT', headers: { ...ORIGIN, ...bearer }, body });
+    }
+    for (const body of ['{"address":"hide"}', '{', '{"address":"keep","redact":[]}']) {
+      await ask(`${project}/privacy/`, { method: 'PUT', headers: { ...ORIGIN, ...bearer }, body });
     }
 
     const operations = this.#checker.operations.filter(({ tag, method }) => tag === 'Reading' && method !== 'options');
@@ -387,7 +405,8 @@ export class OpenApiDriver {
           authorization === undefined ? others : { ...others, Authorization: `Bearer ${authorization}` };
         return this.#send({ method, target: path, headers: own, body });
       };
-      const withoutScope = operation.method === 'put' ? keys.captureOnly : keys.admin;
+      const needsAdmin = operation.method === 'put' || operation.path.endsWith('/retries/');
+      const withoutScope = needsAdmin ? keys.captureOnly : keys.admin;
       for (const stranger of [undefined, 'phx_nobody', withoutScope, keys.elsewhere]) {
         await again(target.replace('@current', '1'), stranger);
       }
@@ -422,6 +441,17 @@ export class OpenApiDriver {
         const body = Buffer.alloc((route?.maxBodyBytes ?? PRESSED_BODY_BYTES) + 1, ' ');
         await sendThere({ ...example, body });
       });
+      // A wrong key: 401, until there were too many from one address.
+      const reading = operations.filter(({ tag }) => tag === 'Reading');
+      const wrongKey = { Authorization: 'Bearer phx_nobody' };
+      for (const round of [1, 2, 3, 4]) {
+        for (const operation of reading) {
+          const example = this.#exampleOf(operation);
+          const headers = { ...example.headers, ...wrongKey };
+          if (round === 1 || round === 4) await sendThere({ ...example, headers });
+          else await Promise.all(Array.from({ length: 3 }, () => sendThere({ ...example, headers })));
+        }
+      }
       const capturing = operations.filter(({ tag }) => tag.startsWith('Capture'));
       const large = { properties: { a: 'x'.repeat(600_000) } };
       const batch = { api_key: testKeys.public, batch: [1, 2].map(() => ({ event: 'e', distinct_id: 'd', ...large })) };

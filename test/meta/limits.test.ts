@@ -5,8 +5,11 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { MAX_CODE_POINTS } from '../../src/admission/distinct-id.ts';
+import { ATTEMPT_INTERVAL_MS, MAX_FAILED_ATTEMPTS } from '../../src/admission/failed-attempts.ts';
+import { MAX_RETRY_AFTER_SECONDS } from '../../src/admission/rate-gate.ts';
 import { MAX_READING_BYTES } from '../../src/app.ts';
 import { MAX_V1_BODY_BYTES, V1_INFLATED_LIMIT_BYTES } from '../../src/capture/capture-v1.ts';
+import { MAX_WAITING_LZ } from '../../src/capture/inflate.ts';
 import {
   FIRST_WAIT_MS,
   MAX_ATTEMPTS,
@@ -22,13 +25,16 @@ import { DRAIN_MS } from '../../src/http/body-reader.ts';
 import { KEEP_ALIVE_MS, MAX_HEADER_BYTES } from '../../src/http/server.ts';
 import { MAX_INFLATED_BYTES } from '../../src/http/side-answers.ts';
 import { sideRouteOf } from '../../src/http/side-routes.ts';
+import { SYNC_MS } from '../../src/limits/limits.ts';
 import { MAX_AHEAD_MS } from '../../src/normalize/event-time.ts';
 import { MAX_OFFSET } from '../../src/query/event-list.ts';
 import { DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS } from '../../src/query/page.ts';
 import { MAX_FILTERS, MAX_PATTERNS, MAX_VALUES } from '../../src/query/property-filter.ts';
+import { MAX_RETRIED_EVENTS, MAX_RETRY_REQUESTS } from '../../src/query/rejection-retries.ts';
 import { defaultReadLimits } from '../../src/query/store-reads.ts';
 import { RECHECK_MS, USE_INTERVAL_MS } from '../../src/registry/lmdb/lmdb-registry.ts';
 import { MAX_ANSWER_BYTES, MAX_QUERY_TEXT_BYTES } from '../../src/store/chdb/engine-limits.ts';
+import { ROW_BYTES } from '../../src/store/rejection-retention.ts';
 import { MAX_NESTING } from '../../src/wire/json/json-scanner.ts';
 import { MAX_EVENTS_PER_REQUEST } from '../../src/wire/v0/document-decoder.ts';
 
@@ -77,12 +83,15 @@ const NUMBERS: Readonly<Record<string, readonly string[]>> = {
   'protocol V1: body as sent, once decompressed': [mib(MAX_V1_BODY_BYTES), mib(V1_INFLATED_LIMIT_BYTES)],
   'events in a request': [count(MAX_EVENTS_PER_REQUEST)],
   'bodies that are being read, together': [mib(MAX_READING_BYTES)],
+  'large LZ-string payloads that wait for their turn': [count(MAX_WAITING_LZ)],
   'no event at all': ['1'],
   'JSON nesting': [`${MAX_NESTING} levels`],
   'request line and headers, and so `data` in the query of a GET': [kib(MAX_HEADER_BYTES)],
   'silence within the body': [seconds(settingOf('body-timeout-ms'))],
   'time to send the headers / the whole request': [seconds(node.headersTimeout), seconds(node.requestTimeout)],
   'idle connection': [seconds(KEEP_ALIVE_MS)],
+  'open connections': [count(settingOf('max-connections'))],
+  'requests under way, those sent without waiting for answers too': [],
 
   'its JSON as sent': [bytes(settingOf('max-event-bytes')), String(errors.event_too_large.status)],
   'the same for the AI events to which PostHog allows more': [mib(settingOf('max-ai-event-bytes'))],
@@ -92,13 +101,22 @@ const NUMBERS: Readonly<Record<string, readonly string[]>> = {
   'number of properties, length of names': [],
   '`$performance_event`': [],
 
+  'events a second': [`${MAX_RETRY_AFTER_SECONDS} s`],
+  'events at once (burst)': [],
+  'events a calendar month, UTC': [`${MAX_RETRY_AFTER_SECONDS} s`],
+  'a changed limit': [RECHECK_MS < 1000 ? '1 s' : seconds(RECHECK_MS)],
+  'use of a month that a crash may leave uncounted': [seconds(SYNC_MS)],
+
   'project key': [`${MAX_PROJECT_KEY_BYTES} bytes`],
   'personal key': [`${MAX_PERSONAL_KEY_BYTES} bytes`],
   'a new, renamed or revoked key or project': [RECHECK_MS < 1000 ? '1 s' : seconds(RECHECK_MS)],
+  'wrong personal keys from one address': [String(MAX_FAILED_ATTEMPTS), seconds(ATTEMPT_INTERVAL_MS)],
   'last use of a personal key': USE_INTERVAL_MS === 60_000 ? [] : [seconds(USE_INTERVAL_MS)], // in words: once a minute
 
   'bytes that wait for the disk': [mib(settingOf('max-queue-bytes'))],
-  'room on the disk': [],
+  'a project’s part of them': [],
+  'how long events wait for their write to begin': [seconds(settingOf('max-queue-age-ms'))],
+  'room left on the disk': [mib(settingOf('reserve-bytes'))],
   'the log cannot be written': [],
   'the server is stopping': [],
 
@@ -113,6 +131,11 @@ const NUMBERS: Readonly<Record<string, readonly string[]>> = {
   '`offset` of the event list': [count(MAX_OFFSET)],
   'properties on one page of a list': [mib(defaultReadLimits.maxPageBytes)],
   '`properties` filters': [count(MAX_FILTERS), count(MAX_VALUES), count(MAX_PATTERNS)],
+
+  'days since a rejected event was received': [String(settingOf('rejections-max-days'))],
+  'bytes of their texts as sent, and 100 for each': ROW_BYTES === 100 ? [mib(settingOf('rejections-max-bytes'))] : [],
+  'requests named in a note of what is sent again': [count(MAX_RETRY_REQUESTS)],
+  'events named in it': [count(MAX_RETRIED_EVENTS)],
 
   'body to `/flags` and `/decide`': [sideBody('/flags', '/decide')],
   'body to `/i/v0/ai/otel`, `/i/v1/logs`, `/i/v1/metrics`, `/i/v1/traces`': [
@@ -186,10 +209,10 @@ describe('docs/limits.md', () => {
     }
   });
 
-  it('is right that every 503 and 408 says when to come again', () => {
+  it('is right that every 503, 429 and 408 says when to come again', () => {
     // The client of a cancelled query is gone: it gets no answer.
     const { query_cancelled: _, ...answered } = errorTable;
-    const away = Object.values(answered).filter(({ status }) => status === 503 || status === 408);
+    const away = Object.values(answered).filter(({ status }) => [503, 429, 408].includes(status));
     expect(away.length).toBeGreaterThan(5);
     expect(away.filter(({ retry }) => retry !== 'later')).toEqual([]);
   });

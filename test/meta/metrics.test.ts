@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** PostHog's metrics (protocol.md 9) that have no number here, and why. */
 const ABSENT: readonly (readonly [names: string, why: string])[] = [
-  ['capture_quota_limit_exceeded, capture_event_restrictions_applied', 'there are no quotas and no restrictions'],
+  ['capture_event_restrictions_applied', 'there are no restrictions'],
   ['capture_events_rerouted_*', 'there is one log, and nothing is sent elsewhere'],
   ['capture_heatmap_redirects_created', 'heatmap data stays in its event'],
   ['capture_kafka_*', 'the log is not Kafka; see hedgerow_log_*'],
@@ -97,7 +97,7 @@ describe('metrics', () => {
     (name, row) => {
       expect(name).toMatch(/^hedgerow_[a-z0-9]+(_[a-z]+)+$/);
       if (row.type === 'counter') expect(name).toMatch(/_total$/);
-      else expect(name).toMatch(/_(seconds|bytes|events|frames|ratio|in_flight)$/);
+      else expect(name).toMatch(/_(seconds|bytes|events|frames|ratio|in_flight|connections)$/);
       expect(row.help).toMatch(/^[A-Z].+\.$/);
       expect(row.postHog?.labels?.length ?? row.labels.length).toBe(row.labels.length);
     },

@@ -42,6 +42,7 @@ const codes: readonly Refusal[] = [
   'missing_payload',
   'missing_personal_api_key',
   'missing_scope',
+  'over_fair_share',
   'overloaded',
   'quota_exceeded',
   { code: 'quota_exceeded', status: 503 }, // for clients that do not send again after a 429

@@ -28,6 +28,7 @@ const codes: readonly Refusal[] = [
   'missing_personal_api_key',
   'missing_required_headers',
   'missing_scope',
+  'over_fair_share',
   'overloaded',
   { code: 'quota_exceeded', status: 402 },
   { code: 'rate_limited', status: 503 },

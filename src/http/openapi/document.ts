@@ -1,5 +1,6 @@
 /** The whole document: `GET /openapi.json` and docs/openapi.json. */
 import { answerHeaders, headerComponents } from './answer-headers.ts';
+import { backupPaths } from './backup-paths.ts';
 import { capturePaths } from './capture-paths.ts';
 import { captureV1Paths } from './capture-v1-paths.ts';
 import {
@@ -146,7 +147,7 @@ const elsewhere: Readonly<Record<string, Response>> = {
   },
 };
 
-const families = [capturePaths, captureV1Paths, readingPaths, sidePaths, statusPaths];
+const families = [capturePaths, captureV1Paths, readingPaths, sidePaths, statusPaths, backupPaths];
 
 export function openApiDocument(): OpenApiDocument {
   return {

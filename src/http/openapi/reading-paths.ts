@@ -1,6 +1,7 @@
 /** The reading API (interface.md 3). */
 import type { ErrorCode } from '../../errors.ts';
 import { MAX_OFFSET } from '../../query/event-list.ts';
+import { DEFAULT_INTERVALS, intervals, MAX_INTERVALS } from '../../query/ledger-answer.ts';
 import { DEFAULT_PAGE_ROWS, MAX_PAGE_ROWS } from '../../query/page.ts';
 import { answerHeaders } from './answer-headers.ts';
 import {
@@ -20,6 +21,7 @@ const keyCodes: readonly ErrorCode[] = [
   'missing_bearer',
   'missing_scope',
   'overloaded',
+  'rate_limited',
 ];
 const projectCodes: readonly ErrorCode[] = [
   ...keyCodes,
@@ -35,9 +37,13 @@ const projectCodes: readonly ErrorCode[] = [
 const limitsCodes: readonly ErrorCode[] = [...keyCodes, 'unknown_project', 'wrong_project'];
 const limits = refusals('Limits', limitsCodes);
 const newLimits = refusals('NewLimits', [...limitsCodes, 'invalid_json', 'invalid_parameter']);
+const privacy = refusals('Privacy', limitsCodes);
+const newPrivacy = refusals('NewPrivacy', [...limitsCodes, 'invalid_json', 'invalid_parameter']);
 const projects = refusals('Projects', keyCodes);
 const list = refusals('List', projectCodes);
 const event = refusals('Event', [...projectCodes, 'unknown_event']);
+const request = refusals('Request', [...projectCodes, 'unknown_request']);
+const ledger = refusals('Ledger', [...projectCodes, 'ledger_behind']);
 const query = refusals('Query', [...projectCodes, 'invalid_json']);
 
 const project: Parameter = {
@@ -131,7 +137,48 @@ export const readingPaths: PathFamily = {
       get: reading('rejections', 'Events that were refused, and why, newest first', {
         ok: 'RejectionPage',
         refused: list,
-        parameters: [project, asked('code', 'Why.'), after('Received'), before('Received'), limit, cursor],
+        description: 'Those that were sent again and stored are left out.',
+        parameters: [
+          project,
+          asked('code', 'Why.'),
+          after('Received'),
+          before('Received'),
+          asked('request', 'The id of the request that brought it.', { type: 'string', format: 'uuid' }),
+          asked('index', 'Its place in the request, from 0.', { type: 'integer', minimum: 0 }),
+          asked('all', '`1`: those that were sent again too.', { enum: ['0', '1', 'false', 'true'] }),
+          limit,
+          cursor,
+        ],
+      }),
+    }),
+    '/api/projects/{project}/rejections/retries/': pathItem({
+      post: reading('noteRetries', 'Note which refused events are sent again', {
+        ok: 'RetryKey',
+        refused: query,
+        description:
+          'It needs the scope `admin`. `hedgerow rejections retry` names its requests here before it sends refused events again ' +
+          'through capture, and then which of them were stored.',
+        parameters: [project],
+        requestBody: {
+          description: 'The notes, as JSON, whatever the content type says.',
+          required: true,
+          content: {
+            'application/json': {
+              schema: schemaReference('Retries'),
+              example: {
+                requests: ['01990000-0000-7000-8000-00000000000b'],
+                stored: [
+                  {
+                    request_id: '01990000-0000-7000-8000-00000000000c',
+                    index: 0,
+                    received_at: '2026-01-31T12:00:00.000Z',
+                    retry_request_id: '01990000-0000-7000-8000-00000000000b',
+                  },
+                ],
+              },
+            },
+          },
+        },
       }),
     }),
     '/api/projects/{project}/limits/': pathItem({
@@ -157,11 +204,72 @@ export const readingPaths: PathFamily = {
         },
       }),
     }),
+    '/api/projects/{project}/privacy/': pathItem({
+      get: reading('privacy', 'What the project keeps of addresses and properties', {
+        ok: 'Privacy',
+        refused: privacy,
+        parameters: [project],
+      }),
+      put: reading('setPrivacy', 'Change what the project keeps of addresses and properties', {
+        ok: 'Privacy',
+        refused: newPrivacy,
+        description:
+          'It needs the scope `admin`. What is left out stays as it is. It holds for what comes in from then on, within a second.',
+        parameters: [project],
+        requestBody: {
+          description: 'The policy, as JSON, whatever the content type says.',
+          required: true,
+          content: {
+            'application/json': {
+              schema: schemaReference('NewPrivacy'),
+              example: { address: 'truncate', redact: ['*password*', '$set.email'] },
+            },
+          },
+        },
+      }),
+    }),
+    '/api/projects/{project}/requests/{uuid}/': pathItem({
+      get: reading('request', 'One request, and what became of each of its events', {
+        ok: 'RequestFate',
+        refused: request,
+        description:
+          'Requests that share an id, such as one that was sent again, are shown one after the other, as they arrived. What is only counted (`$performance_event`) is not shown.',
+        parameters: [
+          project,
+          {
+            name: 'uuid',
+            in: 'path',
+            description: 'The `X-Request-Id` of its answer, in any spelling.',
+            required: true,
+            schema: { type: 'string' },
+            example: '01990000-0000-7000-8000-00000000000b',
+          },
+        ],
+      }),
+    }),
+    '/api/projects/{project}/ledger/': pathItem({
+      get: reading('ledger', 'How many events were received, and what became of them', {
+        ok: 'Ledger',
+        refused: ledger,
+        description:
+          'Every interval is there, those without events too. `from` and `to` are widened to whole intervals.',
+        parameters: [
+          project,
+          asked(
+            'from',
+            `Received from then on: ISO 8601, or such as \`-24h\`. Absent: ${DEFAULT_INTERVALS} intervals before \`to\`; at most ${MAX_INTERVALS}.`,
+          ),
+          asked('to', 'Received before: ISO 8601, or such as `-1h`. Absent: now.'),
+          asked('interval', 'In UTC.', { enum: intervals, default: 'minute' }),
+        ],
+      }),
+    }),
     '/api/projects/{project}/query/': pathItem({
       post: reading('query', 'SQL over the events of one project', {
         ok: 'QueryAnswer',
         refused: query,
-        description: 'Read-only. The tables are `events` and `rejections`; `properties.$browser` needs no quoting.',
+        description:
+          'Read-only. The tables are `events`, `persons`, `rejections` and `ledger`; `properties.$browser` needs no quoting.',
         parameters: [project],
         requestBody: {
           description: 'The query, as JSON, whatever the content type says.',
@@ -187,13 +295,21 @@ export const readingPaths: PathFamily = {
     EventPage: json('EventPage', 'A page of events.'),
     FoundEvent: json('FoundEvent', 'The event.'),
     RejectionPage: json('RejectionPage', 'A page of refused events.'),
+    RequestFate: json('RequestFate', 'The events.'),
+    Ledger: json('Ledger', 'The numbers.'),
+    RetryKey: json('RetryKey', 'They are noted.'),
     Limits: json('Limits', 'The limits.'),
+    Privacy: json('Privacy', 'The policy.'),
     QueryAnswer: json('QueryAnswer', 'Columns and rows.'),
     ...projects.components,
     ...list.components,
     ...event.components,
+    ...request.components,
+    ...ledger.components,
     ...query.components,
     ...limits.components,
     ...newLimits.components,
+    ...privacy.components,
+    ...newPrivacy.components,
   },
 };

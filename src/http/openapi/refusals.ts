@@ -19,7 +19,7 @@ type Protocol = 'v0' | 'v1';
 const table: Readonly<Record<ErrorCode, ErrorEntry>> = errors;
 
 /** What any request may meet, whatever its path. */
-export const anywhere: readonly ErrorCode[] = ['invalid_header', 'starting'];
+export const anywhere: readonly ErrorCode[] = ['invalid_header', 'starting', 'too_many_connections'];
 /** What any request may meet whose body is read. */
 export const withBody: readonly ErrorCode[] = [...anywhere, 'body_timeout', 'internal_error', 'payload_too_large'];
 
@@ -33,7 +33,7 @@ const MEANINGS: Readonly<Record<number, string>> = {
   408: 'The body stopped coming. Nothing was stored.',
   413: 'Too large. Nothing was stored.',
   415: 'The body is in a form that is not read here.',
-  429: 'The project sends too much. Nothing was stored.',
+  429: 'The project sends too much, or the address sent too many wrong keys. Nothing was stored.',
   500: 'A fault of the server’s own. Nothing was acknowledged.',
   503: 'Not now. Nothing was stored; the same request may be sent again.',
 };

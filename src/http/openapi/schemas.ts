@@ -1,5 +1,9 @@
 /** `components.schemas`: what is sent and answered. What we answer is closed; what clients send is open, as the protocol has it. */
 import type { RejectionCode } from '../../event/outcome.ts';
+import { addressPolicies, MAX_PATTERN_CHARACTERS, MAX_PATTERNS } from '../../normalize/privacy-policy.ts';
+import { MAX_INTERVALS } from '../../query/ledger-answer.ts';
+import { MAX_RETRIED_EVENTS, MAX_RETRY_REQUESTS } from '../../query/rejection-retries.ts';
+import { MAX_REQUEST_EVENTS } from '../../query/request-lookup.ts';
 import { type Schema, schemaReference } from './operation.ts';
 
 /** Why V1 drops one event (protocol.md 8.3). */
@@ -31,6 +35,15 @@ const namedCodes: readonly RejectionCode[] = [
 const keptCodes: readonly RejectionCode[] = [...new Set([...namedCodes, ...dropCodes, 'refused_with_batch' as const])]
   .filter((code) => code !== 'dropped_performance_event')
   .toSorted();
+const COUNT = { type: 'integer', minimum: 0 } as const;
+const ledgerNumbers = {
+  received: { ...COUNT, description: 'Events as decoded, by the time of their arrival.' },
+  accepted: { ...COUNT, description: 'Acknowledged.' },
+  stored: COUNT,
+  pending: { ...COUNT, description: 'Durable, and not loaded yet.' },
+  duplicate: { ...COUNT, description: 'Their uuid was stored already.' },
+  rejected: { type: 'object', additionalProperties: COUNT, description: 'Events by code.' },
+};
 const UUID_FORMAT = { type: 'string', format: 'uuid' } as const;
 const INSTANT = {
   type: 'string',
@@ -108,6 +121,16 @@ const limitFields = {
   events_per_second: { type: ['number', 'null'], exclusiveMinimum: 0 },
   burst: { type: ['integer', 'null'], minimum: 1, description: 'Events that may come at once.' },
   monthly_quota: { type: ['integer', 'null'], minimum: 0, description: 'Events a month.' },
+} as const;
+
+const privacyFields = {
+  address: { enum: addressPolicies, description: '`truncate`: IPv4 to /24, IPv6 to /48. `drop`: none is kept.' },
+  redact: {
+    type: 'array',
+    maxItems: MAX_PATTERNS,
+    items: { type: 'string', minLength: 1, maxLength: MAX_PATTERN_CHARACTERS },
+    description: 'Patterns of property keys, such as `*password*`, whose values are not kept.',
+  },
 } as const;
 
 const flagsCommon = {
@@ -328,22 +351,87 @@ export const schemas: Readonly<Record<string, Schema>> = {
       }),
     ],
   },
-  RejectionPage: closed({
-    results: {
-      type: 'array',
-      maxItems: 1000,
-      items: closed({
-        request_id: UUID_FORMAT,
-        index,
-        received_at: INSTANT,
-        code,
-        detail: TEXT,
-        event: TEXT,
-        uuid: nullable(UUID_FORMAT),
-        raw,
-      }),
+  RejectionPage: closed(
+    {
+      results: {
+        type: 'array',
+        maxItems: 1000,
+        items: closed({
+          request_id: UUID_FORMAT,
+          index,
+          received_at: INSTANT,
+          sent_at: nullable(INSTANT),
+          code,
+          detail: TEXT,
+          event: TEXT,
+          distinct_id: TEXT,
+          uuid: nullable(UUID_FORMAT),
+          ip: TEXT,
+          authenticated: { type: 'boolean', description: 'A personal key vouched for it.' },
+          historical: { type: 'boolean', description: 'It came as `historical_migration`.' },
+          retried: { type: 'boolean', description: 'It was sent again and stored, or is what a retry left.' },
+          raw,
+        }),
+      },
+      next: { type: ['string', 'null'] },
+      count: { type: 'integer', minimum: 0, description: 'On all pages together; on the first page alone.' },
     },
-    next: { type: ['string', 'null'] },
+    ['count'],
+  ),
+  RequestFate: closed(
+    {
+      request_id: UUID_FORMAT,
+      received_at: INSTANT,
+      events: {
+        type: 'array',
+        minItems: 1,
+        maxItems: MAX_REQUEST_EVENTS,
+        items: closed(
+          {
+            index,
+            uuid: nullable(UUID_FORMAT),
+            status: { enum: ['stored', 'pending', 'duplicate', 'rejected'] },
+            code: { enum: keptCodes },
+          },
+          ['code'],
+        ),
+      },
+      hasMore: { const: true, description: 'There when the request has more events than are shown.' },
+    },
+    ['hasMore'],
+  ),
+  Ledger: closed({
+    totals: closed(ledgerNumbers),
+    balanced: {
+      type: 'boolean',
+      description:
+        'Received is accepted and rejected; accepted is stored, pending and duplicate; and the store has what is counted as stored.',
+    },
+    results: { type: 'array', maxItems: MAX_INTERVALS, items: closed({ start: INSTANT, ...ledgerNumbers }) },
+  }),
+  Retries: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      requests: {
+        type: 'array',
+        maxItems: MAX_RETRY_REQUESTS,
+        items: UUID_FORMAT,
+        description: 'Ids of requests that will send rejected events again: what is rejected of them is a copy.',
+      },
+      stored: {
+        type: 'array',
+        maxItems: MAX_RETRIED_EVENTS,
+        items: closed({ request_id: UUID_FORMAT, index, received_at: INSTANT, retry_request_id: UUID_FORMAT }),
+        description: 'Rejected events that were acknowledged this time, and in which request.',
+      },
+    },
+  },
+  RetryKey: closed({
+    project_key: {
+      description: 'A project key that is valid, a public one where there is one; null where there is none.',
+      anyOf: [closed({ key: TEXT, kind: { enum: ['public', 'server'] } }), { type: 'null' }],
+    },
   }),
   Limits: {
     description: 'Null: no such limit.',
@@ -354,6 +442,8 @@ export const schemas: Readonly<Record<string, Schema>> = {
     additionalProperties: false,
     properties: { ...limitFields, used_this_month: { description: 'It changes nothing.' } },
   },
+  Privacy: closed(privacyFields),
+  NewPrivacy: { type: 'object', additionalProperties: false, properties: privacyFields },
   Query: {
     type: 'object',
     required: ['query'],

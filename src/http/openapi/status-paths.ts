@@ -72,7 +72,18 @@ export const statusPaths: PathFamily = {
   responses: {
     Root: answer('The word `capture`.', 'text/plain', { const: 'capture' }),
     Alive: answer('It does.', 'application/json', says('alive')),
-    Ready: answer('It would.', 'application/json', says('ready')),
+    Ready: answer('It would.', 'application/json', {
+      type: 'object',
+      properties: {
+        status: { const: 'ready' },
+        detail: {
+          type: 'string',
+          description: 'An alarm that concerns no event to come: the ledger does not balance.',
+        },
+      },
+      required: ['status'],
+      additionalProperties: false,
+    }),
     Metrics: answer('Prometheus’ text format 0.0.4.', 'text/plain', { type: 'string' }),
     Document: {
       description: 'OpenAPI 3.1.',

@@ -8,6 +8,7 @@
  *          its deduplication token and the uuid of each event make harmless.
  */
 import { join } from 'node:path';
+import { passKillPoint } from '../../config/kill-point.ts';
 import { readAll, writeAll, type Disk } from './disk.ts';
 import { COMMITTED_SLOT_BYTES, COMMITTED_SLOT_STRIDE, decodeCommittedSlot, encodeCommittedSlot } from './layout.ts';
 import type { CommittedSlot } from './layout.ts';
@@ -72,8 +73,10 @@ export class CommittedOffset {
     if (sequence <= this.#slot.sequence && !this.#isDoubtful) return;
     const generation = this.#slot.generation + 1;
     const slot = { generation, sequence: Math.max(sequence, this.#slot.sequence) };
+    passKillPoint('commit.before');
     try {
       await writeAll(this.#disk, this.#fd, encodeCommittedSlot(slot), (generation % 2) * COMMITTED_SLOT_STRIDE);
+      passKillPoint('commit.written');
     } catch (error) {
       // It may be there all the same, in the page cache at least, and then the writer goes by it.
       this.#isDoubtful = true;
@@ -82,6 +85,7 @@ export class CommittedOffset {
     }
     this.#isDoubtful = false;
     this.#slot = slot;
+    passKillPoint('commit.after');
   }
 
   close(): Promise<void> {

@@ -7,6 +7,7 @@ import {
   looksLikeFrame,
   readFrameHeader,
   SEGMENT_HEADER_BYTES,
+  type FoundFrame,
   type FrameHeader,
   type FrameKey,
   type SegmentHeader,
@@ -16,9 +17,15 @@ const CHUNK_BYTES = 1 << 20;
 
 /** `end`: no room for a frame below the limit. `bad`: what is there does not check. */
 export type ScanStep =
-  | { readonly kind: 'frame'; readonly frame: FrameHeader; readonly payload: Buffer }
+  | { readonly kind: 'frame'; readonly frame: FoundFrame; readonly payload: Buffer }
   | { readonly kind: 'end' }
   | { readonly kind: 'bad'; readonly why: string };
+
+export interface FramePlace {
+  /** In the file, bytes. */
+  readonly position: number;
+  readonly frame: FoundFrame;
+}
 
 /**
  * Walks the frames of one segment in order, each checked: tag, CRC, and that it begins at the next sequence number.
@@ -88,12 +95,28 @@ export class FrameScanner {
    * @returns its place in the file. Cost: reads the rest of the segment; a few ns for each 8 bytes.
    */
   async findLaterGroup(): Promise<number | undefined> {
-    let position: number | undefined = this.#position;
-    for (;;) {
-      position = await this.#nextCandidate(position);
-      if (position === undefined || (await this.#isLaterGroup(position))) return position;
-      position += 8;
+    const found = await this.findFrame(
+      this.#position,
+      (frame) => frame.groupFirstSequence > this.#sequence && frame.firstSequence >= frame.groupFirstSequence,
+    );
+    return found?.position;
+  }
+
+  /** The first whole frame of this segment at or behind `from` that `accepts` takes. Cost as above. */
+  async findFrame(from: number, accepts: (frame: FoundFrame) => boolean): Promise<FramePlace | undefined> {
+    for (let position = from; ; position += 8) {
+      const candidate = await this.#nextCandidate(position);
+      if (candidate === undefined) return undefined;
+      position = candidate;
+      const frame = await this.#wholeFrame(position, accepts);
+      if (frame !== undefined) return { position, frame };
     }
+  }
+
+  /** Goes on elsewhere: a repair has looked at what lies between. */
+  jumpTo({ position, frame }: FramePlace): void {
+    this.#position = position;
+    this.#sequence = frame.firstSequence;
   }
 
   /** The first place at or behind `from` that has the tag of this segment. */
@@ -110,14 +133,13 @@ export class FrameScanner {
     return undefined;
   }
 
-  async #isLaterGroup(position: number): Promise<boolean> {
+  async #wholeFrame(position: number, accepts: (frame: FoundFrame) => boolean): Promise<FoundFrame | undefined> {
     const at = await this.#hold(position, FRAME_HEADER_BYTES);
-    if (at === undefined) return false;
+    if (at === undefined) return undefined;
     const frame = readFrameHeader(this.#chunk, at);
-    if (frame.groupFirstSequence <= this.#sequence || frame.firstSequence < frame.groupFirstSequence) return false;
-    if (position + frameBytesFor(frame.payloadBytes) > this.limitBytes) return false;
+    if (!accepts(frame) || position + frameBytesFor(frame.payloadBytes) > this.limitBytes) return undefined;
     const whole = await this.#hold(position, FRAME_HEADER_BYTES + frame.payloadBytes);
-    return whole !== undefined && doesCrcHold(this.#chunk, whole, this.#key);
+    return whole !== undefined && doesCrcHold(this.#chunk, whole, this.#key) ? frame : undefined;
   }
 
   /** Makes `[position, position + bytes)` of the file present. @returns where in the chunk; undefined past the end. */

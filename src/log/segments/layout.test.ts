@@ -63,7 +63,21 @@ describe('layout tables', () => {
     expect(field(layout.frameLayout, bytes, 'firstSequence')).toBe(2n ** 33n);
     expect(layout.looksLikeFrame(bytes, 0, key)).toBe(true);
     expect(layout.doesCrcHold(bytes, 0, key)).toBe(true);
-    expect(layout.readFrameHeader(bytes, 0)).toEqual(frame);
+    expect(layout.readFrameHeader(bytes, 0)).toEqual({ ...frame, isGap: false });
+  });
+
+  it('of a gap differ from a frame in one flag and the checksum', () => {
+    const key = layout.frameKeyOf(nonce);
+    const frame = { payloadBytes: 8, count: 2, firstSequence: 5, groupFirstSequence: 5 };
+    const plain = Buffer.alloc(layout.frameBytesFor(8));
+    const gap = Buffer.alloc(layout.frameBytesFor(8));
+    layout.sealFrame(plain, 0, frame, key);
+    layout.sealGap(gap, 0, frame, key);
+    expect([gap.readUInt16LE(14), plain.readUInt16LE(14)]).toEqual([1, 0]);
+    expect(layout.doesCrcHold(gap, 0, key)).toBe(true);
+    expect(layout.readFrameHeader(gap, 0)).toEqual({ ...frame, isGap: true });
+    gap.writeUInt16LE(0, 14);
+    expect(gap.subarray(4)).toEqual(plain.subarray(4));
   });
 
   it('of watermark and committed slot say where the encoder puts things', () => {

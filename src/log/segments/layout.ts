@@ -104,18 +104,26 @@ export const frameLayout: readonly Field[] = [
   { name: 'payloadBytes', offset: 4, bytes: 4 },
   { name: 'tag', offset: 8, bytes: 4 }, // first bytes of the nonce
   { name: 'version', offset: 12, bytes: 2 },
-  { name: 'flags', offset: 14, bytes: 2 }, // 0
+  { name: 'flags', offset: 14, bytes: 2 }, // 1: a gap, see `sealGap`
   { name: 'count', offset: 16, bytes: 4 }, // records
   { name: 'reserved', offset: 20, bytes: 4 }, // 0
   { name: 'firstSequence', offset: 24, bytes: 8 },
   { name: 'groupFirstSequence', offset: 32, bytes: 8 },
 ];
 
+const FLAG_GAP = 1;
+
 export interface FrameHeader {
   readonly payloadBytes: number;
   readonly count: number;
   readonly firstSequence: number;
   readonly groupFirstSequence: number;
+}
+
+/** A frame that was found in a file. */
+export interface FoundFrame extends FrameHeader {
+  /** It holds no records: it stands where a repair set damaged frames aside, and takes their sequence numbers. */
+  readonly isGap: boolean;
 }
 
 /** Bytes of the frame in the file, padding included. */
@@ -136,17 +144,28 @@ export function sealFrame(bytes: Buffer, at: number, frame: FrameHeader, key: Fr
   bytes.writeUInt32LE(crc32(bytes.subarray(at + 4, at + FRAME_HEADER_BYTES + frame.payloadBytes), key.seed), at);
 }
 
+/**
+ * As `sealFrame`, for a frame without records: `count` sequence numbers whose records are gone, in the place of the bytes
+ * that held them. So what lies behind keeps its numbers, and nobody who walks the frames needs to know of the damage.
+ */
+export function sealGap(bytes: Buffer, at: number, frame: FrameHeader, key: FrameKey): void {
+  sealFrame(bytes, at, frame, key);
+  bytes.writeUInt16LE(FLAG_GAP, at + 14);
+  bytes.writeUInt32LE(crc32(bytes.subarray(at + 4, at + FRAME_HEADER_BYTES + frame.payloadBytes), key.seed), at);
+}
+
 /** Cheap: may the 40 bytes at `at` begin a frame of this segment? Its CRC is still to be checked. */
 export function looksLikeFrame(bytes: Buffer, at: number, key: FrameKey): boolean {
   return bytes.readUInt32LE(at + 8) === key.tag && bytes.readUInt16LE(at + 12) === FORMAT_VERSION;
 }
 
-export function readFrameHeader(bytes: Buffer, at: number): FrameHeader {
+export function readFrameHeader(bytes: Buffer, at: number): FoundFrame {
   return {
     payloadBytes: bytes.readUInt32LE(at + 4),
     count: bytes.readUInt32LE(at + 16),
     firstSequence: readU64(bytes, at + 24),
     groupFirstSequence: readU64(bytes, at + 32),
+    isGap: (bytes.readUInt16LE(at + 14) & FLAG_GAP) !== 0,
   };
 }
 

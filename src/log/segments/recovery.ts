@@ -11,6 +11,7 @@
  * Failure  LogDamaged names file, byte and what to do. A disk error is thrown as it came.
  * Source   docs/decisions/0003-segment-log.md; the decisions are the table in recovery-cases.ts.
  */
+import { passKillPoint } from '../../config/kill-point.ts';
 import { LogDamaged } from '../log.ts';
 import { readCommitted } from './committed-offset.ts';
 import { readAll, writeAll, type Disk } from './disk.ts';
@@ -25,6 +26,8 @@ export interface HeldSegment {
   readonly ordinal: number;
   readonly firstSequence: number;
   readonly segmentBytes: number;
+  /** When it began, so when the one before ended; wall clock. */
+  readonly createdAtMs: number;
 }
 
 export interface RecoveredStream {
@@ -62,7 +65,10 @@ export async function recoverStream(disk: Disk, folder: string): Promise<Recover
     const watermark = watermarkFile.read();
     const opened = await checkHeaders(disk, files.segments);
     const end = await checkFrames(disk, opened, { committed, watermark });
-    if (end.tailToRewrite !== undefined) await rewrite(disk, end.tailToRewrite);
+    if (end.tailToRewrite !== undefined) {
+      await rewrite(disk, end.tailToRewrite);
+      passKillPoint('start.tail_rewritten');
+    }
     watermarkFile.note({ sequence: end.sequence, ordinal: end.ordinal, position: end.position, tail: end.tail });
     await watermarkFile.sync();
     await disk.syncFolder(folder);
@@ -71,6 +77,7 @@ export async function recoverStream(disk: Disk, folder: string): Promise<Recover
       ordinal: header.ordinal,
       firstSequence: header.firstSequence,
       segmentBytes: header.segmentBytes,
+      createdAtMs: header.createdAtMs,
     }));
     return { segments, spares: files.spares, endSequence: end.sequence, committed };
   } finally {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { passKillPoint } from '../../config/kill-point.ts';
 import { tryAlignedMemory } from './aligned-memory.ts';
 import { errnoOf, readAll, writeAll, type Disk } from './disk.ts';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type HeaderFinding } from './layout.ts';
@@ -50,6 +51,7 @@ export async function makeFilledFile(disk: Disk, path: string, fileBytes: number
   try {
     for (let position = 0; position < fileBytes; position += FILL_CHUNK_BYTES) {
       await writeAll(disk, fd, zeros.subarray(0, Math.min(FILL_CHUNK_BYTES, fileBytes - position)), position);
+      passKillPoint('spare.filling');
     }
     await disk.sync(fd);
   } catch (error) {

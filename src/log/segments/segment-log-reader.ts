@@ -13,6 +13,7 @@
  * Source   docs/decisions/0003-segment-log.md
  */
 import { join } from 'node:path';
+import { systemClock, systemTimers, type Timers } from '../../event/clock.ts';
 import type { LogOffset, LogReader, ReadRecords, StreamId } from '../log.ts';
 import { nodeDisk, type Disk } from './disk.ts';
 import { listStreams } from './stream-folders.ts';
@@ -29,14 +30,19 @@ export interface SegmentLogReaderSettings {
   readonly pollMs?: number | undefined;
   /** How often to look for new streams and for streams without a writer, ms. Default 1000. */
   readonly discoverMs?: number | undefined;
+  /** As the writers': how long committed segments of a stream without a writer are kept, ms. Default 0. */
+  readonly retentionMs?: number | undefined;
   readonly disk?: Disk | undefined;
+  readonly timers?: Timers | undefined;
 }
 
 export class SegmentLogReader implements LogReader {
   readonly #disk: Disk;
+  readonly #timers: Timers;
   readonly #dir: string;
   readonly #pollMs: number;
   readonly #discoverMs: number;
+  readonly #retentionMs: number;
   readonly #streams = new Map<StreamId, StreamReader>();
   /** What `waitForMore` last told of, by stream. */
   readonly #told = new Map<StreamId, number>();
@@ -49,9 +55,11 @@ export class SegmentLogReader implements LogReader {
 
   private constructor(settings: SegmentLogReaderSettings) {
     this.#disk = settings.disk ?? nodeDisk;
+    this.#timers = settings.timers ?? systemTimers;
     this.#dir = settings.dir;
     this.#pollMs = settings.pollMs ?? 25;
     this.#discoverMs = settings.discoverMs ?? 1000;
+    this.#retentionMs = settings.retentionMs ?? 0;
   }
 
   /** @throws LogDamaged, LogFormatTooNew: a stream without a writer does not check */
@@ -127,7 +135,7 @@ export class SegmentLogReader implements LogReader {
   #pause(ms: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const finish = (hasMore: boolean): void => {
-        clearInterval(timer);
+        this.#timers.clear(timer);
         signal.removeEventListener('abort', wake);
         this.#waiters.delete(wake);
         resolve(hasMore);
@@ -135,7 +143,7 @@ export class SegmentLogReader implements LogReader {
       const wake = (): void => finish(true);
       const tickMs = this.#quietMs < QUIET_AFTER_MS ? this.#pollMs : this.#pollMs * QUIET_FACTOR;
       let leftTicks = Math.max(1, Math.round(ms / tickMs));
-      const timer = setInterval(() => {
+      const timer = this.#timers.setInterval(() => {
         leftTicks -= 1;
         this.#quietMs += tickMs;
         try {
@@ -178,7 +186,8 @@ export class SegmentLogReader implements LogReader {
         if (reader === undefined) continue; // its writer has only begun to make it
         this.#streams.set(stream, reader);
       }
-      await reader.tendOrphan();
+      const keptFromMs = this.#retentionMs === 0 ? Number.POSITIVE_INFINITY : systemClock.nowMs() - this.#retentionMs;
+      await reader.tendOrphan(keptFromMs);
     }
   }
 }

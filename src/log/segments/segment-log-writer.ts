@@ -11,29 +11,43 @@
  *       and to make a segment as well, and then the power fails, such frames can come back.)
  * Bounds   queuedBytes <= maxQueueBytes, by default two requests of the largest size once inflated (2 x 105 MiB with
  *          what the records add), so that one full-size batch never shuts out the next. A full queue refuses with
- *          `overloaded`. A group ends at 4 MiB or a quarter of a segment, or holds one larger frame. A frame larger
+ *          `overloaded`. Who waited longer than `maxQueueAgeMs` for a write to begin is refused instead of written; while a
+ *          write takes that long nobody is let in. What is being written waits for its end: nobody knows its outcome
+ *          before. A group ends at 4 MiB or a quarter of a segment, or holds one larger frame. A frame larger
  *          than a segment gets a segment of its own size.
  * Order    copy -> number and seal -> write -> watermark -> receipts -> readers -> next group. One write in flight a
  *          stream: with two, the later could be whole on disk and the earlier torn, and recovery, which stops at the
  *          first bad frame, would drop acknowledged data.
  * Failure  No space or a failed write: the group is refused (`disk_full`, `log_unavailable`), reads go on, and the next
  *          group tries a new segment, since nobody knows which pages of the old one reached the disk. Where there is
- *          none to be had everything is refused at once, and a timer tries again each second.
+ *          none to be had everything is refused at once, and a timer tries again each second. So is what has not been
+ *          read yet while less than `reserveBytes` are free, though the segment may have room.
  * Source   docs/decisions/0003-segment-log.md. Proof: segment-log.sim.test.ts, test/crash/power-cut.test.ts.
  */
-import type { Clock } from '../../event/clock.ts';
-import type { IdSource } from '../../event/id-source.ts';
+import { passKillPoint } from '../../config/kill-point.ts';
+import { systemTimers, type Clock, type Timer, type Timers } from '../../event/clock.ts';
 import type { AppendReadiness, AppendReceipt, AppendRefusal, LogWriter, RecordBatch, StreamId } from '../log.ts';
 import { readCommitted } from './committed-offset.ts';
-import { errnoOf, nodeDisk, writeAll, type Disk } from './disk.ts';
+import { nodeDisk, writeAll, type Disk } from './disk.ts';
 import type { FrameGroup } from './frame-group.ts';
 import { GroupPool } from './group-pool.ts';
 import { BLOCK_BYTES, FRAME_HEADER_BYTES, frameBytesFor, SEGMENT_HEADER_BYTES } from './layout.ts';
 import { recoverStream } from './recovery.ts';
+import { diskFull, draining, overloaded, refusalFor, type OutageRefusal } from './refusals.ts';
+import { ReserveWatch } from './reserve-watch.ts';
 import { SegmentShelf, type ActiveSegment } from './segment-shelf.ts';
 import type { StreamLock } from './stream-lock.ts';
 import { takeStream } from './take-stream.ts';
 import { WatermarkFile } from './watermark.ts';
+import {
+  DEFAULT_MAX_QUEUE_AGE_MS,
+  DEFAULT_MAX_QUEUE_BYTES,
+  DEFAULT_RESERVE_BYTES,
+  DEFAULT_SEGMENT_BYTES,
+  type LogFault,
+  type SegmentLogWriterSettings,
+  type WrittenGroup,
+} from './writer-settings.ts';
 
 const MIB = 1 << 20;
 const MAX_GROUP_BYTES = 4 * MIB;
@@ -42,55 +56,7 @@ const MAX_PAYLOAD_BYTES = 0xffff_ffff - FRAME_HEADER_BYTES;
 const BURST_GROUP_BYTES = 256 * 1024;
 const MEAN_OVER_GROUPS = 8;
 
-export interface SegmentLogWriterSettings {
-  /** Holds a folder for each stream. */
-  readonly dir: string;
-  readonly clock: Clock;
-  readonly ids: IdSource;
-  /** Which stream to write; a free one of `dir`, or a new one, when undefined. */
-  readonly stream?: StreamId | undefined;
-  /** Size of a segment file, bytes, a multiple of 4096 from 64 KiB. Default 32 MiB. */
-  readonly segmentBytes?: number | undefined;
-  /** Appends that wait, bytes. Default 210 MiB. */
-  readonly maxQueueBytes?: number | undefined;
-  /** Left free on the volume, bytes. Default 64 MiB. */
-  readonly reserveBytes?: number | undefined;
-  /** How often to look for room after a failure, ms. Default 1000. */
-  readonly retryMs?: number | undefined;
-  /** How often to look for committed segments to let go of, ms. Default 5000. */
-  readonly tidyMs?: number | undefined;
-  readonly disk?: Disk | undefined;
-  /** Called after each group that became durable, before the receipts are seen. Must not throw. */
-  readonly onDurable?: (() => void) | undefined;
-  /** Called for each group that became durable. Must not throw. */
-  readonly onGroup?: ((group: WrittenGroup) => void) | undefined;
-  /** Told of what failed underneath, for the log. Must not throw. */
-  readonly onFault?: ((fault: LogFault) => void) | undefined;
-}
-
-/** One synced write, and what shared it. */
-export interface WrittenGroup {
-  readonly frames: number;
-  readonly bytes: number;
-  /** The write and its sync, ms. */
-  readonly writeMs: number;
-}
-
-/** What failed; the outcome for clients is in the refusals. */
-export interface LogFault {
-  readonly during: 'write' | 'new_segment' | 'spare' | 'watermark' | 'tidy';
-  readonly code: 'disk_full' | 'log_unavailable';
-  readonly cause: unknown;
-}
-
-const overloaded: AppendRefusal = { kind: 'refused', code: 'overloaded' };
-const draining: AppendRefusal = { kind: 'refused', code: 'draining' };
 const ready: AppendReadiness = { kind: 'ready' };
-
-function refusalFor(cause: unknown): AppendRefusal & { readonly code: 'disk_full' | 'log_unavailable' } {
-  const errno = errnoOf(cause);
-  return { kind: 'refused', code: errno === 'ENOSPC' || errno === 'EDQUOT' ? 'disk_full' : 'log_unavailable' };
-}
 
 export class SegmentLogWriter implements LogWriter {
   readonly stream: StreamId;
@@ -99,13 +65,16 @@ export class SegmentLogWriter implements LogWriter {
   readonly #lock: StreamLock;
   readonly #shelf: SegmentShelf;
   readonly #watermark: WatermarkFile;
+  readonly #reserve: ReserveWatch;
   readonly #maxQueueBytes: number;
+  readonly #maxQueueAgeMs: number;
   readonly #maxGroupBytes: number;
   readonly #retryMs: number;
   readonly #onDurable: () => void;
   readonly #onGroup: ((group: WrittenGroup) => void) | undefined;
   readonly #onFault: (fault: LogFault) => void;
   readonly #clock: Clock;
+  readonly #timers: Timers;
   readonly #start = (): void => this.#startNext();
 
   /** Oldest first; the last one fills. */
@@ -123,11 +92,16 @@ export class SegmentLogWriter implements LogWriter {
   readonly #tail = Buffer.alloc(BLOCK_BYTES);
   #meanGroupBytes = 0;
   /** Why there is no segment to be had, since the last attempt. */
-  #outage: (AppendRefusal & { readonly code: 'disk_full' | 'log_unavailable' }) | undefined;
+  #outage: OutageRefusal | undefined;
+  /** Something waits longer than it may, as of the last look. */
+  #isLate = false;
   #isWatermarkBehind = false;
   #isDraining = false;
-  #retryTimer: NodeJS.Timeout | undefined;
-  readonly #tidyTimer: NodeJS.Timeout;
+  #retryTimer: Timer | undefined;
+  /** The last call of `#begin`; never rejects. */
+  #beginning: Promise<void> = Promise.resolve();
+  readonly #tidyTimer: Timer;
+  readonly #watchTimer: Timer;
   #whenIdle: (() => void) | undefined;
   #closed: Promise<void> | undefined;
   /** Work beside the appends; never rejects. One at a time: a slow disk must not pile it up. */
@@ -142,15 +116,23 @@ export class SegmentLogWriter implements LogWriter {
     this.#shelf = parts.shelf;
     this.#watermark = parts.watermark;
     this.#sequence = parts.sequence;
-    this.#maxQueueBytes = settings.maxQueueBytes ?? 210 * MIB;
+    this.#maxQueueBytes = settings.maxQueueBytes ?? DEFAULT_MAX_QUEUE_BYTES;
+    this.#maxQueueAgeMs = settings.maxQueueAgeMs ?? DEFAULT_MAX_QUEUE_AGE_MS;
     this.#maxGroupBytes = Math.min(MAX_GROUP_BYTES, Math.floor(parts.segmentBytes / 4));
     this.#retryMs = settings.retryMs ?? 1000;
     this.#onDurable = settings.onDurable ?? ((): void => undefined);
     this.#onGroup = settings.onGroup;
     this.#onFault = settings.onFault ?? ((): void => undefined);
     this.#clock = settings.clock;
-    this.#tidyTimer = setInterval(() => this.#startChore(() => this.#tidy()), settings.tidyMs ?? 5000);
+    this.#timers = settings.timers ?? systemTimers;
+    this.#tidyTimer = this.#timers.setInterval(() => this.#startChore(() => this.#tidy()), settings.tidyMs ?? 5000);
     this.#tidyTimer.unref();
+    this.#reserve = new ReserveWatch(parts, (cause) => this.#report('reserve', cause));
+    this.#watchTimer = this.#timers.setInterval(() => {
+      this.#refuseLate();
+      void this.#reserve.look();
+    }, this.#retryMs);
+    this.#watchTimer.unref();
   }
 
   /**
@@ -160,23 +142,29 @@ export class SegmentLogWriter implements LogWriter {
    */
   static async open(settings: SegmentLogWriterSettings): Promise<SegmentLogWriter> {
     const disk = settings.disk ?? nodeDisk;
-    const segmentBytes = settings.segmentBytes ?? 32 * MIB;
+    const segmentBytes = settings.segmentBytes ?? DEFAULT_SEGMENT_BYTES;
     if (!Number.isInteger(segmentBytes / 4096) || segmentBytes < 64 * 1024) {
       throw new RangeError(`segmentBytes is ${segmentBytes}; expected a multiple of 4096 from 65536`);
     }
     await disk.makeFolder(settings.dir);
     const taken = await takeStream(disk, settings);
+    passKillPoint('start.locked');
     const { folder, stream, lock } = taken;
     let watermark: WatermarkFile | undefined;
     try {
-      const { clock, ids, reserveBytes = 64 * MIB } = settings;
+      const { clock, ids, reserveBytes = DEFAULT_RESERVE_BYTES, retentionMs = 0 } = settings;
       const found = await recoverStream(disk, folder);
-      const shelf = await SegmentShelf.open({ disk, folder, clock, ids, segmentBytes, reserveBytes }, found);
+      passKillPoint('start.recovered');
+      const shelf = await SegmentShelf.open(
+        { disk, folder, clock, ids, segmentBytes, reserveBytes, retentionMs },
+        found,
+      );
       watermark = await WatermarkFile.create(disk, folder);
       const sequence = found.endSequence;
-      const parts = { disk, folder, stream, lock, shelf, watermark, sequence, segmentBytes };
+      const parts = { disk, folder, stream, lock, shelf, watermark, sequence, segmentBytes, reserveBytes };
       const writer = new SegmentLogWriter(settings, parts);
       await writer.#openSegment();
+      await writer.#reserve.look();
       writer.#startChore(() => writer.#tidy());
       return writer;
     } catch (error) {
@@ -206,7 +194,7 @@ export class SegmentLogWriter implements LogWriter {
     if (!this.#isBusy) {
       this.#isBusy = true;
       // At the end of this turn of the event loop: requests that arrived together share the write.
-      setImmediate(this.#start);
+      this.#timers.setImmediate(this.#start);
     }
     return outcome;
   }
@@ -214,6 +202,8 @@ export class SegmentLogWriter implements LogWriter {
   readiness(): AppendReadiness {
     if (this.#isDraining) return draining;
     if (this.#outage !== undefined) return this.#outage;
+    if (this.#reserve.isShort) return diskFull;
+    if (this.#isLate) return overloaded;
     // Half: what is asked for now arrives later, and may be as large as all of the other half.
     return this.#queuedBytes > this.#maxQueueBytes / 2 ? overloaded : ready;
   }
@@ -240,20 +230,24 @@ export class SegmentLogWriter implements LogWriter {
 
   async #drain(): Promise<void> {
     this.#isDraining = true;
+    passKillPoint('drain.begun');
     if (this.#isBusy) {
       await new Promise<void>((resolve) => {
         this.#whenIdle = resolve;
       });
     }
-    clearInterval(this.#tidyTimer);
-    clearTimeout(this.#retryTimer);
+    this.#timers.clear(this.#tidyTimer);
+    this.#timers.clear(this.#watchTimer);
+    this.#timers.clear(this.#retryTimer);
     await this.#chore;
+    passKillPoint('drain.idle');
     try {
       if (this.#isWatermarkBehind) this.#note('open');
       await this.#watermark.sync();
     } catch (error) {
       this.#report('watermark', error); // recovery finds the end without it
     }
+    passKillPoint('drain.synced');
     // All is synced: a failing close loses nothing, and must not keep the lock.
     if (this.#segment !== undefined) await this.#disk.close(this.#segment.fd).catch(() => undefined);
     await this.#watermark.close().catch(() => undefined);
@@ -261,6 +255,8 @@ export class SegmentLogWriter implements LogWriter {
   }
 
   #startNext(): void {
+    this.#leaving = undefined;
+    if (this.#isLate) this.#refuseLate();
     const group = this.#queue.shift();
     this.#leaving = group;
     if (group === undefined) {
@@ -271,6 +267,16 @@ export class SegmentLogWriter implements LogWriter {
     const segment = this.#segment;
     if (segment !== undefined && this.#position + group.usedBytes <= segment.segmentBytes) this.#write(group, segment);
     else void this.#roll(group);
+  }
+
+  /** A group as a whole: those who joined it last are refused with the one who waits longest. */
+  #refuseLate(): void {
+    const latestMs = this.#clock.monotonicMs() - this.#maxQueueAgeMs;
+    for (let oldest = this.#queue[0]; oldest !== undefined && oldest.firstAtMs <= latestMs; oldest = this.#queue[0]) {
+      this.#queue.shift();
+      this.#refuse(oldest, overloaded);
+    }
+    this.#isLate = this.oldestWaitMs() >= this.#maxQueueAgeMs;
   }
 
   #write(group: FrameGroup, segment: ActiveSegment): void {
@@ -292,6 +298,7 @@ export class SegmentLogWriter implements LogWriter {
       if (doneBytes < blocks.length) this.#disk.write(segment.fd, blocks.subarray(doneBytes), start + doneBytes, done);
       else this.#finish(group, this.#clock.monotonicMs() - startedMs);
     };
+    passKillPoint('group.before_write');
     this.#disk.write(segment.fd, blocks, start, done);
   }
 
@@ -319,9 +326,12 @@ export class SegmentLogWriter implements LogWriter {
     this.#position += group.usedBytes;
     this.#queuedBytes -= group.usedBytes;
     group.tail.copy(this.#tail);
+    passKillPoint('group.written');
     this.#meanGroupBytes += (group.usedBytes - this.#meanGroupBytes) / MEAN_OVER_GROUPS;
     this.#note('open');
+    passKillPoint('group.noted');
     group.acknowledge(this.stream, firstSequence);
+    passKillPoint('group.receipts');
     this.#pool.giveBack(group);
     this.#onDurable();
     this.#startNext();
@@ -374,10 +384,20 @@ export class SegmentLogWriter implements LogWriter {
     this.#startChore(() => this.#tidy());
   }
 
-  async #begin(atLeastBytes: number, ifNone: 'fill' | 'sparse'): Promise<void> {
-    this.#segment = await this.#shelf.activate(this.#sequence, atLeastBytes, ifNone);
-    this.#position = SEGMENT_HEADER_BYTES;
-    this.#outage = undefined;
+  /** One at a time, and none while there is a segment: a look for room and a group that rolls may both come here. */
+  #begin(atLeastBytes: number, ifNone: 'fill' | 'sparse'): Promise<void> {
+    const begun = this.#beginning.then(async () => {
+      const known = this.#segment;
+      if (known === undefined || this.#position + atLeastBytes > known.segmentBytes) {
+        this.#segment = undefined;
+        if (known !== undefined) await this.#disk.close(known.fd).catch(() => undefined);
+        this.#segment = await this.#shelf.activate(this.#sequence, atLeastBytes, ifNone);
+        this.#position = SEGMENT_HEADER_BYTES;
+      }
+      this.#outage = undefined;
+    });
+    this.#beginning = begun.catch(() => undefined);
+    return begun;
   }
 
   #declareOutage(cause: unknown): void {
@@ -387,8 +407,8 @@ export class SegmentLogWriter implements LogWriter {
   }
 
   #armRetry(): void {
-    clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => {
+    this.#timers.clear(this.#retryTimer);
+    this.#retryTimer = this.#timers.setTimeout(() => {
       const isStarted = this.#startChore(() => this.#probe());
       if (!isStarted) this.#armRetry();
     }, this.#retryMs);
@@ -470,4 +490,5 @@ interface WriterParts {
   readonly watermark: WatermarkFile;
   readonly sequence: number;
   readonly segmentBytes: number;
+  readonly reserveBytes: number;
 }

@@ -8,6 +8,7 @@ import { FRAME_HEADER_BYTES, frameBytesFor, SEGMENT_HEADER_BYTES } from './layou
 import { LogFormatTooNew } from './recovery.ts';
 import { SegmentLogReader } from './segment-log-reader.ts';
 import { SegmentLogWriter } from './segment-log-writer.ts';
+import { DEFAULT_RESERVE_BYTES } from './writer-settings.ts';
 
 const stream = asStreamId('s');
 const FIRST = '/log/s/segment-0000000000000001.hgs';
@@ -131,7 +132,7 @@ describe('a failing disk', () => {
 
   it('that is full refuses with disk_full before the reserve is touched, and resumes by itself', async () => {
     const disk = new FaultyDisk(new SeededRandom(1));
-    disk.free = SEGMENT_BYTES + (64 << 20) - 1;
+    disk.free = SEGMENT_BYTES + DEFAULT_RESERVE_BYTES - 1;
     const writer = await openWriter(disk);
     expect(writer.readiness()).toEqual({ kind: 'refused', code: 'disk_full' });
     expect(await writer.append(batchOf('a'))).toEqual({ kind: 'refused', code: 'disk_full' });

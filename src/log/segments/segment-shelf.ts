@@ -12,11 +12,13 @@
  * Failure  Thrown as it came; ENOSPC also where the reserve would be touched. A half-made segment is removed; where even
  *          that fails it holds no frame and starts where the next one starts, so recovery passes over it.
  */
+import { passKillPoint } from '../../config/kill-point.ts';
 import type { Clock } from '../../event/clock.ts';
 import type { IdSource } from '../../event/id-source.ts';
 import { writeAll, type Disk } from './disk.ts';
 import { encodeSegmentHeader, frameKeyOf, SEGMENT_HEADER_BYTES, type FrameKey } from './layout.ts';
 import type { HeldSegment } from './recovery.ts';
+import { NoRoom } from './reserve-watch.ts';
 import { makeFilledFile, makeSparseFile, segmentPath, sparePath, type NumberedFile } from './segment-file.ts';
 
 const MAX_SPARES = 2;
@@ -40,6 +42,8 @@ export interface ShelfSettings {
   readonly segmentBytes: number;
   /** Left free on the volume, bytes. */
   readonly reserveBytes: number;
+  /** How long a segment is kept that nobody needs any more, ms from its last record. */
+  readonly retentionMs: number;
 }
 
 interface Spare extends NumberedFile {
@@ -100,12 +104,14 @@ export class SegmentShelf {
   activate(firstSequence: number, atLeastBytes: number, ifNone: 'fill' | 'sparse'): Promise<ActiveSegment> {
     return this.#alone(async () => {
       const { disk, folder } = this.#settings;
+      passKillPoint('segment.before_make');
       const neededBytes = SEGMENT_HEADER_BYTES + atLeastBytes;
       const isUsual = neededBytes <= this.#settings.segmentBytes;
       const segmentBytes = isUsual
         ? this.#settings.segmentBytes
         : Math.ceil(neededBytes / OVERSIZE_STEP_BYTES) * OVERSIZE_STEP_BYTES;
       const spare = (isUsual ? this.#spares.pop() : undefined) ?? (await this.#make(segmentBytes, ifNone));
+      passKillPoint('segment.made');
       this.#lastOrdinal += 1; // not reused after a failure: that file may still be there
       const ordinal = this.#lastOrdinal;
       const path = segmentPath(folder, ordinal);
@@ -117,8 +123,11 @@ export class SegmentShelf {
         if (spare.isFound) await disk.sync(fd);
         const page = encodeSegmentHeader({ ordinal, firstSequence, segmentBytes, createdAtMs, nonce });
         await writeAll(disk, fd, page, 0);
+        passKillPoint('segment.header_written');
         await disk.rename(spare.path, path);
+        passKillPoint('segment.renamed');
         await disk.syncFolder(folder);
+        passKillPoint('segment.named');
         await disk.close(fd);
         fd = undefined;
         fd = await disk.open(path, 'update_direct');
@@ -128,7 +137,7 @@ export class SegmentShelf {
         await disk.unlink(path).catch(() => undefined);
         throw error;
       }
-      this.#segments.push({ path, ordinal, firstSequence, segmentBytes });
+      this.#segments.push({ path, ordinal, firstSequence, segmentBytes, createdAtMs });
       return { fd, path, ordinal, segmentBytes, key: frameKeyOf(nonce) };
     });
   }
@@ -145,16 +154,18 @@ export class SegmentShelf {
     });
   }
 
-  /** Recycles or removes what lies wholly before `committed`. */
+  /** Recycles or removes what lies wholly before `committed`, and has been kept long enough. */
   letGo(committed: number): Promise<void> {
     return this.#alone(async () => {
-      const { disk, folder } = this.#settings;
+      const { disk, folder, clock, retentionMs } = this.#settings;
+      const keptFromMs = clock.nowMs() - retentionMs;
       let hasUnlinked = false;
       for (let i = 0; i + 1 < this.#segments.length;) {
         const [segment, next] = this.#segments.slice(i, i + 2);
         if (segment === undefined || next === undefined) break;
         // Before the offset, or without a record of its own: a start after which nothing was appended, a failed one.
-        if (next.firstSequence > committed && next.firstSequence !== segment.firstSequence) {
+        const isNeeded = next.firstSequence > committed || (retentionMs > 0 && next.createdAtMs > keptFromMs);
+        if (isNeeded && next.firstSequence !== segment.firstSequence) {
           i += 1;
           continue;
         }
@@ -165,13 +176,17 @@ export class SegmentShelf {
         if (isReusable) {
           this.#lastSpare += 1;
           const spare = { path: sparePath(folder, this.#lastSpare), number: this.#lastSpare, isFound: false };
+          passKillPoint('let_go.before');
           await disk.rename(segment.path, spare.path);
+          passKillPoint('let_go.renamed');
           this.#segments.splice(i, 1);
           // Until the new name is durable a power cut gives the old one back, then with a header that belongs elsewhere.
           await disk.syncFolder(folder);
+          passKillPoint('let_go.recycled');
           this.#spares.push(spare);
         } else {
           await disk.unlink(segment.path);
+          passKillPoint('let_go.unlinked');
           this.#segments.splice(i, 1);
           hasUnlinked = true;
         }
@@ -190,6 +205,7 @@ export class SegmentShelf {
     const path = sparePath(folder, this.#lastSpare);
     if (how === 'fill') await makeFilledFile(disk, path, fileBytes);
     else await makeSparseFile(disk, path, fileBytes);
+    passKillPoint('spare.filled');
     await disk.syncFolder(folder);
     return { path, number: this.#lastSpare, isFound: false };
   }
@@ -198,14 +214,5 @@ export class SegmentShelf {
     const result = this.#busy.then(change);
     this.#busy = result.catch(() => undefined);
     return result;
-  }
-}
-
-/** Told apart from a failure: the volume still has some room, which is kept for everything else. */
-class NoRoom extends Error {
-  readonly code = 'ENOSPC';
-
-  constructor(folder: string, said: { readonly freeBytes: number; readonly neededBytes: number }) {
-    super(`the disk of ${folder} is full: ${said.freeBytes} bytes are free, ${said.neededBytes} are needed`);
   }
 }

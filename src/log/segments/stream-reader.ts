@@ -83,8 +83,12 @@ export class StreamReader {
     return this.#alone(() => this.#read(from, maxBytes));
   }
 
-  /** Where no writer lives: publishes the end once, and removes what is committed. */
-  tendOrphan(): Promise<void> {
+  /**
+   * Where no writer lives: publishes the end once, and removes what is committed.
+   *
+   * @param keptFromMs wall clock: segments that ended later stay, until the stream has a writer again
+   */
+  tendOrphan(keptFromMs: number): Promise<void> {
     return this.#alone(async () => {
       const committed = this.#committed?.sequence ?? 0;
       if (this.#isRecovered && committed === this.#relievedUpTo) return;
@@ -93,7 +97,7 @@ export class StreamReader {
       try {
         if (!this.#isRecovered) await recoverStream(this.#disk, this.#folder);
         this.#isRecovered = true;
-        await this.#relieve(committed);
+        await this.#relieve(committed, keptFromMs);
         this.#relievedUpTo = committed;
       } finally {
         await lock.release();
@@ -130,7 +134,10 @@ export class StreamReader {
         }
         const { frame, payload } = step;
         if (scanner.sequence + frame.count > end) fault = 'the frame reaches into the next segment';
-        else if (scanner.sequence + frame.count > from) {
+        else if (frame.isGap) {
+          if (count > 0) return this.#records(firstSequence, count, usedBytes);
+          firstSequence = Math.max(from, scanner.sequence + frame.count);
+        } else if (scanner.sequence + frame.count > from) {
           if (count > 0 && usedBytes + payload.length > maxBytes) return this.#records(firstSequence, count, usedBytes);
           if (count === 0) firstSequence = scanner.sequence;
           this.#reserve(usedBytes, usedBytes + payload.length, maxBytes);
@@ -140,7 +147,7 @@ export class StreamReader {
         }
         if (fault === undefined) scanner.pass(frame);
       }
-      sequence = count === 0 ? from : scanner.sequence;
+      sequence = count === 0 ? firstSequence : scanner.sequence;
       if (fault === undefined) continue;
       // Perhaps the list of segments was made while the writer renamed one: believe it when it comes out the same again.
       if (doubted === scanner.sequence) throw this.#damaged(cursor, fault, end);
@@ -228,8 +235,8 @@ export class StreamReader {
           await this.#disk.close(again);
           throw damagedAt(file.path, 0, 'the segment header does not check');
         }
-        const { ordinal, firstSequence, segmentBytes } = found.header;
-        held.push({ path: file.path, ordinal, firstSequence, segmentBytes });
+        const { ordinal, firstSequence, segmentBytes, createdAtMs } = found.header;
+        held.push({ path: file.path, ordinal, firstSequence, segmentBytes, createdAtMs });
       } finally {
         await this.#disk.close(fd);
       }
@@ -238,12 +245,13 @@ export class StreamReader {
   }
 
   /** The caller holds the lock. */
-  async #relieve(committed: number): Promise<void> {
+  async #relieve(committed: number, keptFromMs: number): Promise<void> {
     const segments = await this.#segments();
     let hasRemoved = false;
     for (const [index, segment] of segments.entries()) {
       const next = segments[index + 1];
       if (next === undefined || next.firstSequence > committed) break;
+      if (next.createdAtMs > keptFromMs) break;
       await this.#disk.unlink(segment.path);
       hasRemoved = true;
     }

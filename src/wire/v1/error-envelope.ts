@@ -34,6 +34,7 @@ const WORDINGS: Readonly<Partial<Record<ErrorCode, Wording>>> = {
       'This project API key is of kind "server": beside it, V1 needs "X-Personal-Api-Key: <personal API key>" (phx_…) with ' +
       'scope capture. For an SDK use the project’s public key instead; "hedgerow keys list" shows it.',
   },
+  over_fair_share: away,
   overloaded: away,
   quota_exceeded: {
     tag: 'billing_limit_exceeded',
@@ -43,6 +44,7 @@ const WORDINGS: Readonly<Partial<Record<ErrorCode, Wording>>> = {
   rate_limited: away,
   revoked_api_key: badToken,
   starting: away,
+  too_many_connections: away,
   unknown_api_key: { tag: 'unknown_api_token' },
 };
 
