@@ -12,7 +12,7 @@ const run = (command, args, options = {}) =>
 
 if (run(process.execPath, ['scripts/build.mjs', '--if-stale']).status !== 0) process.exit(1);
 
-const projects = ['unit', 'meta', 'contract', 'blackbox', 'sdk', 'fuzz', 'crash'];
+const projects = ['unit', 'meta', 'contract', 'blackbox', 'sdk', 'fuzz', 'sim', 'crash'];
 if (!isCi && !existsSync(process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'))
   process.stdout.write('left out: SDKs in browsers (no Chromium; scripts/services/chromium.sh installs it)\n');
 if (!isCi && !existsSync(join(root, '.services/nginx')))

@@ -43,6 +43,7 @@ import { Privacy } from './normalize/privacy.ts';
 import type { PrivacyLookup } from './normalize/privacy-policy.ts';
 import { ReadApi } from './query/read-api.ts';
 import { defaultReadLimits } from './query/store-reads.ts';
+import { outliveFailedCommits } from './registry/lmdb/commit-failures.ts';
 import { openLmdbRegistry } from './registry/lmdb/lmdb-registry.ts';
 import { LocalKey } from './registry/local-key.ts';
 import type { FirstProject, Registry } from './registry/registry.ts';
@@ -111,6 +112,7 @@ async function openAll(config: Config, log: LogLines, parts: OpenParts): Promise
   }
   metrics.watch({ diskFreeBytes: cachedReading({ clock, maxAgeMs: DISK_READING_MS }, () => freeBytesOf(dataDir)) });
 
+  outliveFailedCommits();
   const opened = await openLmdbRegistry({ dir: join(dataDir, 'registry'), clock, ids });
   parts.add(() => opened.close());
   const localSecret = `phx_local_${ids.secret(LOCAL_KEY_BYTES)}`;

@@ -45,6 +45,7 @@ describe('the configuration', () => {
       maxAiEventBytes: 8 * MIB,
       maxQueueBytes: 200 * MIB,
       maxQueueAgeMs: 10_000,
+      logRetentionMs: 0,
       reserveBytes: 128 * MIB,
       maxConnections: 10_000,
       segmentBytes: 32 * MIB,

@@ -108,11 +108,6 @@ export class EventColumns {
     return true;
   }
 
-  /** Tells these rows from others at the same place of another log: their uuids do, and are a fraction of the bytes. */
-  identity(): Uint8Array {
-    return this.#uuid.bytes();
-  }
-
   /** The block as it is now; valid until the next call of `rows` or `reset`. */
   rows(): Uint8Array {
     const out = this.#out;

@@ -1,4 +1,11 @@
-import { createStatements, database, internalDatabase, ledgerStatements, retryStatements } from './schema.ts';
+import {
+  boundedMergeStatements,
+  createStatements,
+  database,
+  internalDatabase,
+  ledgerStatements,
+  retryStatements,
+} from './schema.ts';
 
 export interface Migration {
   /** From 1, without gaps. */
@@ -13,6 +20,7 @@ export const migrations: readonly Migration[] = [
   { version: 1, title: 'events, rejections, duplicates, persons', statements: createStatements },
   { version: 2, title: 'ledger', statements: ledgerStatements },
   { version: 3, title: 'rejections sent again', statements: retryStatements },
+  { version: 4, title: 'merges within bounds', statements: boundedMergeStatements },
 ];
 
 export const schemaVersion = migrations.length;

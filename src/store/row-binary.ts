@@ -14,6 +14,8 @@ import type { OriginRange, RowOrigin } from './store.ts';
 const FIRST_BYTES = 64 << 10;
 /** Everything of a row but its texts, generously. */
 const FIXED_ROW_BYTES = 256;
+/** The last minute that a DateTime holds, in 2106: what a clock says beyond it counts there. */
+const MAX_MINUTE_SECONDS = 4_294_967_280;
 
 /** What becomes of an event's properties: parsed, parsed from a repaired text, or kept as raw text alone. */
 export type PropertiesMode =
@@ -38,11 +40,6 @@ abstract class Rows {
 
   /** Valid until the next `reset` or `add`. */
   rows(): Uint8Array {
-    return this.out.bytes();
-  }
-
-  /** Tells these rows from others at the same place of another log. */
-  identity(): Uint8Array {
     return this.out.bytes();
   }
 
@@ -178,7 +175,7 @@ export class LedgerRows extends Rows {
   #add(key: LedgerKey, counts: LedgerCounts): void {
     const out = this.startRow(counts.rejected.size * (LONGEST_CODE + 16));
     out.u32(key.projectId);
-    out.u32(key.minuteSeconds);
+    out.u32(Math.min(Math.max(key.minuteSeconds, 0), MAX_MINUTE_SECONDS));
     out.shortText(key.stream);
     out.u32(key.epoch);
     out.u64(counts.received);

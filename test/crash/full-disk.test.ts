@@ -172,6 +172,7 @@ describe.runIf(isPossible)('a full disk', () => {
     await until(async () => (await readiness()) === 200, { deadlineMs: RESUME_MS, what: 'capture resumes by itself' });
     expect((await send()).status).toBe(200);
     await expectAllAcknowledged();
+    expect(server.process.exitCode).toBeNull();
   });
 
   it('under load, again and again: nothing acknowledged is lost, and a restart finds it all', async () => {

@@ -13,6 +13,7 @@ import { isTransient, queryFault } from './engine-faults.ts';
 import { MAX_ANSWER_BYTES, MAX_QUERY_TEXT_BYTES } from './engine-limits.ts';
 import { EngineError, EngineSession } from './engine-session.ts';
 import type { ChildOptions, ChildReply, ChildRequest } from './messages.ts';
+import { syncTableFolders } from './sync-folders.ts';
 
 const LOCK_RETRY_MS = 200;
 const NEWLINE = 0x0a;
@@ -67,6 +68,7 @@ export class Engine {
       if (error instanceof FatalStart) throw error;
       throw new FatalStart('failed', error instanceof Error ? error.message : String(error));
     }
+    syncTableFolders(options.dir);
     const engine = new Engine(options, args, writer);
     await prepare(writer);
     return engine;
