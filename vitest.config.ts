@@ -10,7 +10,7 @@ export default defineConfig({
       { test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 20_000 } },
       { test: { name: 'meta', include: ['test/meta/**/*.test.ts'], testTimeout: 60_000 } },
       { test: { name: 'contract', include: ['test/contract/**/*.test.ts'], ...slow } },
-      { test: { name: 'blackbox', include: ['test/blackbox/**/*.test.ts'], fileParallelism: false, ...slow } },
+      { test: { name: 'blackbox', include: ['test/blackbox/**/*.test.ts'], ...slow } },
       { test: { name: 'fuzz', include: ['test/fuzz/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },
       // Seeded, in virtual time: test/sim/seeds.ts has what can be set.
       { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], fileParallelism: false, testTimeout: 7_200_000 } },

@@ -24,12 +24,18 @@ let failed = 0;
 
 function suite(project, node) {
   const reporters = ['--reporter', isCi ? 'dot' : 'default', '--reporter', 'json', '--outputFile', report];
-  const { status } = run(node, ['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...reporters], {
-    env: {
-      ...process.env,
-      HEDGEROW_FUZZ_SECONDS: process.env.HEDGEROW_FUZZ_SECONDS ?? '10',
+  // Each file has a server of its own, and most of its time is waiting.
+  const workers = project === 'blackbox' ? ['--maxWorkers', '3'] : [];
+  const { status } = run(
+    node,
+    ['node_modules/vitest/vitest.mjs', 'run', '--project', project, ...workers, ...reporters],
+    {
+      env: {
+        ...process.env,
+        HEDGEROW_FUZZ_SECONDS: process.env.HEDGEROW_FUZZ_SECONDS ?? '10',
+      },
     },
-  });
+  );
   let counts = { numPassedTests: 0, numFailedTests: 0 };
   try {
     counts = JSON.parse(readFileSync(report, 'utf8'));

@@ -242,7 +242,7 @@ export const readingPaths: PathFamily = {
             description: 'The `X-Request-Id` of its answer, in any spelling.',
             required: true,
             schema: { type: 'string' },
-            example: '01990000-0000-7000-8000-00000000000b',
+            example: '01990000-0000-7000-8000-000000000001',
           },
         ],
       }),
