@@ -123,6 +123,8 @@ class LoadLoop {
   readonly #settledStreams = new Set<StreamId>();
   /** Not known before a stream's first block. */
   readonly #uncounted = new Map<StreamId, Uncounted>();
+  /** An insert of counts was begun whose end is not known: they may be in, also when a stop came in between. */
+  readonly #ledgerInDoubt = new Set<StreamId>();
   /** Streams that are loaded further than they are committed. */
   readonly #owing = new Set<StreamId>();
   readonly #ledgerAtMs = new Map<StreamId, number>();
@@ -323,7 +325,7 @@ class LoadLoop {
     let retryMs = FIRST_RETRY_MS;
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#insertLedger(stream, attempt);
+        await this.#insertLedger(stream);
         break;
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
@@ -343,18 +345,19 @@ class LoadLoop {
     passKillPoint('loader.after_commit');
   }
 
-  async #insertLedger(stream: StreamId, attempt: number): Promise<void> {
+  async #insertLedger(stream: StreamId): Promise<void> {
     const { store, onLedger } = this.#options;
     const uncounted = this.#uncounted.get(stream);
     if (uncounted === undefined || uncounted.next === uncounted.first) return;
     const { epoch, first, next } = uncounted;
     const { ledger } = this.#buffers;
     const earliest = writeLedger(stream, uncounted, ledger);
-    const reach = attempt === 1 ? undefined : await store.findReach(stream);
+    const reach = this.#ledgerInDoubt.has(stream) ? await store.findReach(stream) : undefined;
     const isIn = reach?.epoch === epoch && reach.next === next;
     if (!isIn) {
       const rows = ledger.rows();
       const deduplicationToken = this.#tokenOf(`${stream}:${first}-${next}:ledger`);
+      this.#ledgerInDoubt.add(stream);
       try {
         await store.insert({ kind: 'ledger', rows, count: ledger.count, deduplicationToken });
       } catch (error) {
@@ -363,6 +366,7 @@ class LoadLoop {
       }
     }
     passKillPoint('loader.ledger');
+    this.#ledgerInDoubt.delete(stream);
     this.#uncounted.set(stream, uncountedFrom(epoch, next));
     onLedger?.(earliest);
   }
