@@ -325,11 +325,9 @@ export function findUuidsSql(path: string): string {
 /**
  * What a client that invents keys may cost. Each part of such events holds its own list of paths in memory (megabytes), and
  * a merge holds those of all its sources. So merges take few parts at a time, in buckets of shared paths (a fourth of the
- * default's time), and inserts wait a little once parts pile up: the log keeps what waits, and larger blocks follow. The
- * sources of a merge, which hold their memory too, go after a minute and not after eight: so what was merged is synced.
+ * default's time), and inserts wait a little once parts pile up: the log keeps what waits, and larger blocks follow.
  */
 export const boundedMergeStatements: readonly string[] = [
   `ALTER TABLE ${database}.events MODIFY SETTING ${compactUpTo}, max_parts_to_merge_at_once = 16,
-    object_shared_data_serialization_version = 'map_with_buckets', parts_to_delay_insert = 100, max_delay_to_insert = 2,
-    min_compressed_bytes_to_fsync_after_merge = 1, old_parts_lifetime = 60`,
+    object_shared_data_serialization_version = 'map_with_buckets', parts_to_delay_insert = 100, max_delay_to_insert = 2`,
 ];

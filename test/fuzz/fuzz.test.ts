@@ -215,7 +215,8 @@ function send({ method, path, headers, body }: Sent): Promise<Got> {
   });
 }
 
-const REFUSALS = new Set([400, 401, 403, 413]);
+/** 429: so many wrong personal keys come from this address, on purpose. */
+const REFUSALS = new Set([400, 401, 403, 413, 429]);
 const v1Parts = {
   random,
   json,
