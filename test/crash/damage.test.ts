@@ -34,8 +34,10 @@ async function live(role: 'capture' | 'all', end: { point: KillPoint; passing: n
   const enough = 'count' in end ? client.acknowledged + end.count : Number.POSITIVE_INFINITY;
   if (url !== undefined)
     await client.load(url, `role ${role}`, () => server.hasExited() || client.acknowledged >= enough);
-  if (url !== undefined && 'count' in end && role === 'all') await client.settle({ url });
-  server.kill();
+  if (url !== undefined && 'count' in end && role === 'all') {
+    await client.settle({ url });
+    server.terminate(); // commits what is loaded, which it otherwise does within a second
+  } else server.kill();
   await server.exited;
   if ('point' in end) expect(existsSync(mark)).toBe(true);
 }
