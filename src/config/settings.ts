@@ -228,7 +228,7 @@ export const settings = {
   ),
   rejectionsMaxDays: setting(
     'rejections-max-days',
-    wholeNumber({ min: 1, max: 36_500, unit: 'days' }),
+    wholeNumber({ min: 1, max: 100_000, unit: 'days' }),
     '30',
     'How long rejected events are kept; older ones are deleted.',
   ),
