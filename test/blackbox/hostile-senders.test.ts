@@ -231,7 +231,8 @@ describe('requests without waiting for answers', () => {
       writtenBytes += many.length;
     }
     expect(writtenBytes).toBeLessThan(30 * MIB);
-    expect(memoryMib() - beforeMib).toBeLessThan(60);
+    // At most 10,000 requests are under way (`--max-connections`), of 5 to 9 KB each by the version of Node.js.
+    expect(memoryMib() - beforeMib).toBeLessThan(128);
     await expectServed();
   });
 
