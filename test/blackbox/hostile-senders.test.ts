@@ -84,14 +84,17 @@ describe('connections', () => {
       what: 'all are open',
     });
     for (const { socket } of all) socket.write(captureRequest(event('many'), '/e/'));
-    await until(() => all.every(({ text }) => text.includes('\r\n\r\n')), {
+    await until(() => all.every(({ text, isClosed }) => text.includes('\r\n\r\n') || isClosed), {
       deadlineMs: 10_000,
       what: 'all are answered',
     });
     const turnedAway = all.filter(({ text }) => !text.startsWith('HTTP/1.1 200'));
     expect(turnedAway.length).toBeGreaterThanOrEqual(4);
     expect(turnedAway.length).toBeLessThanOrEqual(7);
-    for (const { text } of turnedAway) {
+    // A reset that overtakes the answer takes it away: this client writes after it was told.
+    const told = turnedAway.filter(({ text }) => text !== '');
+    expect(told.length).toBeGreaterThan(0);
+    for (const { text } of told) {
       expect(text).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"too_many_connections"/);
       expect(text).toMatch(/\r\nRetry-After: \d+\r\n/);
     }
