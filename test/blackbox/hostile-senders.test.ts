@@ -72,29 +72,27 @@ async function expectServed(): Promise<void> {
 
 describe('connections', () => {
   it('one too many is told so and closed; when one ends, the next is let in', async () => {
-    await start('--max-connections', '20');
+    // With room for ten more that are told: fetch keeps up to two of its own open, and what is beyond those ten is closed
+    // without a word.
+    await start('--max-connections', '40');
     await until(async () => (await gauge('hedgerow_http_open_connections')) <= 2, {
       deadlineMs: 10_000,
       what: 'it is idle',
     });
-    // fetch keeps its own open: what matters is that 21 are too many.
-    const all = await openMany(24);
+    const all = await openMany(44);
     await until(() => all.every(({ socket }) => socket.readyState === 'open'), {
       deadlineMs: 5_000,
       what: 'all are open',
     });
     for (const { socket } of all) socket.write(captureRequest(event('many'), '/e/'));
-    await until(() => all.every(({ text, isClosed }) => text.includes('\r\n\r\n') || isClosed), {
+    await until(() => all.every(({ text }) => text.includes('\r\n\r\n')), {
       deadlineMs: 10_000,
       what: 'all are answered',
     });
     const turnedAway = all.filter(({ text }) => !text.startsWith('HTTP/1.1 200'));
     expect(turnedAway.length).toBeGreaterThanOrEqual(4);
     expect(turnedAway.length).toBeLessThanOrEqual(7);
-    // A reset that overtakes the answer takes it away: this client writes after it was told.
-    const told = turnedAway.filter(({ text }) => text !== '');
-    expect(told.length).toBeGreaterThan(0);
-    for (const { text } of told) {
+    for (const { text } of turnedAway) {
       expect(text).toMatch(/^HTTP\/1\.1 503 [\s\S]*"code":"too_many_connections"/);
       expect(text).toMatch(/\r\nRetry-After: \d+\r\n/);
     }
@@ -218,9 +216,13 @@ describe('requests without waiting for answers', () => {
   it('whose answers are never read are not read on either', async () => {
     await start();
     await expectServed();
+    const many = 'GET /_liveness HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(1_000);
+    // First as many whose answers are read: what the heap grows to for that is nothing that is held.
+    const reader = await open();
+    for (let i = 0; i < 30; i++) reader.socket.write(many);
+    await until(() => statusesIn(reader.text).length >= 30_000, { deadlineMs: 30_000, what: 'all are answered' });
     const beforeMib = memoryMib();
     const one = await open('never_reads');
-    const many = 'GET /_liveness HTTP/1.1\r\nHost: h\r\n\r\n'.repeat(1_000);
     let writtenBytes = 0;
     // 40 MB, or until the server takes no more.
     for (let i = 0; i < 1_000; i++) {
@@ -234,8 +236,7 @@ describe('requests without waiting for answers', () => {
       writtenBytes += many.length;
     }
     expect(writtenBytes).toBeLessThan(30 * MIB);
-    // At most 10,000 requests are under way (`--max-connections`), of 5 to 9 KB each by the version of Node.js.
-    expect(memoryMib() - beforeMib).toBeLessThan(128);
+    expect(memoryMib() - beforeMib).toBeLessThan(60);
     await expectServed();
   });
 
