@@ -17,9 +17,7 @@ import type { KeyPatterns } from './key-patterns.ts';
 
 const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 const LOWER_F = 0x66;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
@@ -100,11 +98,7 @@ export class Redactor {
   /** At the `[` of a batch. */
   #events(): void {
     const scanner = this.#scanner;
-    scanner.open(false);
-    if (scanner.peek() === CLOSE_BRACKET) {
-      scanner.close();
-      return;
-    }
+    if (!scanner.openArray()) return;
     do {
       if (scanner.peek() === OPEN_BRACE) this.#object('event', '');
       else this.#opaque('');
@@ -126,11 +120,7 @@ export class Redactor {
     if (first === OPEN_BRACE) {
       this.#object(place, path);
     } else if (first === OPEN_BRACKET) {
-      scanner.open(false);
-      if (scanner.peek() === CLOSE_BRACKET) {
-        scanner.close();
-        return;
-      }
+      if (!scanner.openArray()) return;
       do {
         this.#value('nested', path);
       } while (scanner.nextElement());
@@ -141,11 +131,7 @@ export class Redactor {
 
   #object(place: Place, path: string): void {
     const scanner = this.#scanner;
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-      return;
-    }
+    if (!scanner.openObject()) return;
     do {
       scanner.key();
       const { stringStart: start, stringEnd: end, stringIsEscaped: isEscaped } = scanner;

@@ -104,15 +104,31 @@ export class JsonScanner {
     throw new BadJson(this.at >= this.text.length ? 'EOF while parsing a value' : problem, this.at);
   }
 
-  /** At `{` or `[`: goes in. */
-  open(isObject: boolean): void {
+  /** At `{`: goes in, to the first key. @returns false when there is none; the object is passed then */
+  openObject(): boolean {
+    this.#open(1);
+    if (this.peek() !== CLOSE_BRACE) return true;
+    this.#close();
+    return false;
+  }
+
+  /** At `[`: the same, to the first element. */
+  openArray(): boolean {
+    this.#open(0);
+    if (this.peek() !== CLOSE_BRACKET) return true;
+    this.#close();
+    return false;
+  }
+
+  /** @param kind as `#stack` has it */
+  #open(kind: 0 | 1): void {
     if (this.depth >= MAX_NESTING) this.fail('recursion limit exceeded: nesting deeper than 127');
     this.depth += 1;
-    this.#stack[this.depth] = isObject ? 1 : 0;
+    this.#stack[this.depth] = kind;
     this.at += 1;
   }
 
-  close(): void {
+  #close(): void {
     this.depth -= 1;
     this.at += 1;
   }
@@ -133,7 +149,7 @@ export class JsonScanner {
       return true;
     }
     if (byte !== CLOSE_BRACE) this.fail('expected `,` or `}`');
-    this.close();
+    this.#close();
     return false;
   }
 
@@ -145,7 +161,7 @@ export class JsonScanner {
       return true;
     }
     if (byte !== CLOSE_BRACKET) this.fail('expected `,` or `]`');
-    this.close();
+    this.#close();
     return false;
   }
 
@@ -221,17 +237,12 @@ export class JsonScanner {
       if (byte === QUOTE) {
         this.string();
       } else if (byte === OPEN_BRACE) {
-        this.open(true);
-        if (this.peek() === CLOSE_BRACE) {
-          this.close();
-        } else {
+        if (this.openObject()) {
           this.key();
           continue;
         }
       } else if (byte === OPEN_BRACKET) {
-        this.open(false);
-        if (this.peek() === CLOSE_BRACKET) this.close();
-        else continue;
+        if (this.openArray()) continue;
       } else {
         this.scalar(byte);
       }

@@ -4,7 +4,6 @@ import { isWord, placeOf, stringText } from '../json/json-text.ts';
 
 const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const TOKEN_NAMES = [Buffer.from('token'), Buffer.from('api_key')];
 
 export interface FlagsRequest {
@@ -35,11 +34,7 @@ export function readFlagsRequest(text: Buffer): FlagsRequest | Fault {
 /** At `{`: passes the object. */
 function topLevelToken(scanner: JsonScanner): string | undefined {
   let token: string | undefined;
-  scanner.open(true);
-  if (scanner.peek() === CLOSE_BRACE) {
-    scanner.close();
-    return undefined;
-  }
+  if (!scanner.openObject()) return undefined;
   do {
     scanner.key();
     const name = { start: scanner.stringStart, end: scanner.stringEnd };

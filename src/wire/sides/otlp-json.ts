@@ -5,9 +5,7 @@ import { isWord, placeOf } from '../json/json-text.ts';
 import type { OtlpLevel } from './otlp-signal.ts';
 
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
 /** How many records an OTLP request in JSON holds. Checks all of it; cost: one pass, no objects. */
 export function countJsonRecords(body: Buffer, levels: readonly OtlpLevel[]): number | Fault {
@@ -31,11 +29,7 @@ function countIn(scanner: JsonScanner, levels: readonly OtlpLevel[], depth: numb
   const first = scanner.peek();
   let count = 0;
   if (first === OPEN_BRACKET) {
-    scanner.open(false);
-    if (scanner.peek() === CLOSE_BRACKET) {
-      scanner.close();
-      return 0;
-    }
+    if (!scanner.openArray()) return 0;
     do {
       if (level === undefined || scanner.peek() !== OPEN_BRACE) scanner.value();
       else count += countIn(scanner, levels, depth);
@@ -47,11 +41,7 @@ function countIn(scanner: JsonScanner, levels: readonly OtlpLevel[], depth: numb
     scanner.value();
     return 0;
   }
-  scanner.open(true);
-  if (scanner.peek() === CLOSE_BRACE) {
-    scanner.close();
-    return 0;
-  }
+  if (!scanner.openObject()) return 0;
   do {
     scanner.key();
     if (level.names.some((name) => isKey(scanner, name))) count += countIn(scanner, levels, depth + 1);

@@ -27,9 +27,7 @@ export interface DecodedDocument {
 
 const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 const COMMA = 0x2c;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
@@ -190,11 +188,7 @@ export class DocumentDecoder {
   /** At `[`: each element is an event, or carries the fault that it is none. */
   #elements(body: Buffer, events: RawEvent[]): void {
     const scanner = this.#scanner;
-    scanner.open(false);
-    if (scanner.peek() === CLOSE_BRACKET) {
-      scanner.close();
-      return;
-    }
+    if (!scanner.openArray()) return;
     do {
       if (events.length >= MAX_EVENTS_PER_REQUEST) throw new TooManyEvents();
       const fields = this.#pool.take();
@@ -213,10 +207,7 @@ export class DocumentDecoder {
   #root(fields: EventFields, root: RootFields, body: Buffer): void {
     const scanner = this.#scanner;
     fields.reset(scanner.at);
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-    } else {
+    if (scanner.openObject()) {
       do {
         scanner.key();
         const field = topLevelFields.ofKey(scanner);
@@ -232,9 +223,7 @@ export class DocumentDecoder {
     const scanner = this.#scanner;
     const trail = this.#trail;
     fields.reset(scanner.at);
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
+    if (!scanner.openObject()) {
       blameNameless(fields);
       return;
     }

@@ -16,7 +16,6 @@ import { propertyFields, type PropertyField } from './field-names.ts';
 import { MemberTrail } from './member-trail.ts';
 
 const QUOTE = 0x22;
-const CLOSE_BRACE = 0x7d;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 const LOWER_F = 0x66;
@@ -41,13 +40,11 @@ export class PropertiesDecoder {
     const scanner = this.#scanner;
     fields.propertiesStart = scanner.at;
     scanner.sawLongInteger = false;
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-      fields.flags |= eventFlags.propertiesAreEmpty;
-    } else {
+    if (scanner.openObject()) {
       this.#trail.enter(body);
       this.#members(fields, body);
+    } else {
+      fields.flags |= eventFlags.propertiesAreEmpty;
     }
     fields.propertiesEnd = scanner.at;
     if (scanner.sawLongInteger) fields.flags |= eventFlags.hasLongInteger;

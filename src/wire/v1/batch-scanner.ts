@@ -60,9 +60,7 @@ const REQUIRED = ['event', 'uuid', 'distinctId', 'timestamp'] as const;
 
 const QUOTE = 0x22;
 const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 const LOWER_N = 0x6e;
 const LOWER_T = 0x74;
 const LOWER_F = 0x66;
@@ -126,9 +124,7 @@ export class BatchScanner {
       scanner.value();
       this.#blame('the document is no object');
     } else {
-      scanner.open(true);
-      if (scanner.peek() === CLOSE_BRACE) scanner.close();
-      else {
+      if (scanner.openObject()) {
         do {
           scanner.key();
           const field = rootFields.ofKey(this.#scanner);
@@ -175,11 +171,7 @@ export class BatchScanner {
       this.#blame('"batch" is no array');
       return events;
     }
-    scanner.open(false);
-    if (scanner.peek() === CLOSE_BRACKET) {
-      scanner.close();
-      return events;
-    }
+    if (!scanner.openArray()) return events;
     do {
       if (events.length >= MAX_EVENTS_PER_REQUEST) {
         throw new Unfit(
@@ -204,10 +196,7 @@ export class BatchScanner {
   #event(event: ScannedEvent, index: number): void {
     const scanner = this.#scanner;
     let seen = 0;
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-    } else {
+    if (scanner.openObject()) {
       do {
         scanner.key();
         const field = eventFields.ofKey(this.#scanner);
@@ -273,11 +262,7 @@ export class BatchScanner {
 
   #members(event: ScannedEvent): void {
     const scanner = this.#scanner;
-    scanner.open(true);
-    if (scanner.peek() === CLOSE_BRACE) {
-      scanner.close();
-      return;
-    }
+    if (!scanner.openObject()) return;
     do {
       scanner.key();
       const field = libFields.ofKey(this.#scanner);

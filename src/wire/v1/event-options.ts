@@ -39,11 +39,7 @@ const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/;
 /** At the `{` of `options`: passes the object. @throws BadJson as the scanner does */
 export function readOptions(scanner: JsonScanner): EventOptions {
   const { text } = scanner;
-  scanner.open(true);
-  if (scanner.peek() === 0x7d) {
-    scanner.close();
-    return noOptions;
-  }
+  if (!scanner.openObject()) return noOptions;
   const options: { -readonly [K in keyof EventOptions]: EventOptions[K] } = { ...noOptions };
   do {
     scanner.key();
