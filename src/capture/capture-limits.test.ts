@@ -1,13 +1,10 @@
 /** What protocol v0 asks of the limits, and what becomes of a request that they refuse. */
-import { FairShares } from '../admission/fair-shares.ts';
 import { describe, expect, it } from 'vitest';
-import type { LimitRefusal, RateGate } from '../admission/rate-gate.ts';
-import { RandomIds } from '../event/id-source.ts';
-import { asEpochMs, asProjectId, type ProjectId } from '../event/ids.ts';
+import type { LimitRefusal } from '../admission/rate-gate.ts';
+import { asEpochMs } from '../event/ids.ts';
 import { type AppendReceipt, type AppendRefusal, asStreamId, type LogWriter, type RecordBatch } from '../log/log.ts';
-import { Privacy } from '../normalize/privacy.ts';
-import { Metrics } from '../telemetry/metrics.ts';
 import { parseQuery } from '../wire/v0/query-parameters.ts';
+import { partsAround, testProject } from './capture-for-test.ts';
 import { Capture, type CaptureRequest } from './capture.ts';
 
 class AnsweringLog implements LogWriter {
@@ -31,44 +28,10 @@ class AnsweringLog implements LogWriter {
   }
 }
 
-class CountingGate implements RateGate {
-  readonly asked: [projectId: number, events: number][] = [];
-  taken = 0;
-  refusal: LimitRefusal | undefined;
-
-  take(projectId: ProjectId, events: number): LimitRefusal | undefined {
-    this.asked.push([projectId, events]);
-    if (this.refusal === undefined) this.taken += events;
-    return this.refusal;
-  }
-
-  giveBack(_: ProjectId, events: number): void {
-    this.taken -= events;
-  }
-}
-
 function open() {
-  const shares = new FairShares<ProjectId>(1 << 20);
-  const log = new AnsweringLog();
-  const gate = new CountingGate();
-  const metrics = new Metrics();
-  const capture = new Capture({
-    privacy: new Privacy({ projectPrivacy: () => new Map() }),
-    log,
-    shares,
-    gate,
-    metrics,
-    ids: new RandomIds(),
-    clock: { nowMs: () => asEpochMs(0), monotonicMs: () => 0 },
-    keys: {
-      findProjectKey: (key) =>
-        key === 'phc_public' ? { kind: 'public', projectId: asProjectId(7), revokedAtMs: undefined } : undefined,
-      findPersonalKey: () => undefined,
-      notePersonalKeyUse: () => undefined,
-    },
-    limits: { maxEventBytes: 1_000, maxAiEventBytes: 2_000, maxInflatedBytes: 20_000 },
-  });
-  return { log, gate, metrics, capture, shares };
+  const parts = partsAround(new AnsweringLog());
+  const limits = { maxEventBytes: 1_000, maxAiEventBytes: 2_000, maxInflatedBytes: 20_000 };
+  return { ...parts, capture: new Capture({ ...parts, limits }) };
 }
 
 const good = { event: 'e', distinct_id: 'd' };
@@ -112,11 +75,11 @@ describe('capture and the limits', () => {
 
   it('appends nothing for a project that has its share of what waits, and gives back what its limits took', async () => {
     const { log, gate, metrics, capture, shares } = open();
-    shares.take(asProjectId(7), 1 << 19);
+    shares.take(testProject, 1 << 19);
     expect(await capture.handle(requestOf([good, bad]))).toMatchObject({ code: 'over_fair_share' });
     expect({ appended: log.appended, taken: gate.taken }).toEqual({ appended: 0, taken: 0 });
     expect([...metrics.eventsRejected.entries()]).toEqual([{ labels: ['over_fair_share'], value: 2 }]);
-    shares.giveBack(asProjectId(7), 1 << 19);
+    shares.giveBack(testProject, 1 << 19);
     expect(await capture.handle(requestOf([good]))).toMatchObject({ kind: 'stored' });
     expect(shares.totalBytes).toBe(0); // durable: it waits no more
   });

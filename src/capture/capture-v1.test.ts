@@ -1,13 +1,9 @@
-import { FairShares } from '../admission/fair-shares.ts';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import type { LimitRefusal } from '../admission/rate-gate.ts';
 import type { Fault } from '../errors.ts';
-import { RandomIds } from '../event/id-source.ts';
-import { asEpochMs, asProjectId, type ProjectId } from '../event/ids.ts';
+import { asEpochMs } from '../event/ids.ts';
 import { type AppendReceipt, type AppendRefusal, asStreamId, type LogWriter, type RecordBatch } from '../log/log.ts';
-import { Privacy } from '../normalize/privacy.ts';
-import { Metrics } from '../telemetry/metrics.ts';
+import { partsAround } from './capture-for-test.ts';
 import { CaptureV1, type V1Request, type V1Sender } from './capture-v1.ts';
 
 const uuids = [1, 2, 3, 4].map((n) => `01900000-0000-7000-8000-00000000000${n}`);
@@ -46,43 +42,10 @@ class HeldLog implements LogWriter {
   }
 }
 
-/** Room for everything, until the test says otherwise. */
-class HeldGate {
-  refusal: LimitRefusal | undefined;
-  taken = 0;
-
-  take(_: ProjectId, events: number): LimitRefusal | undefined {
-    if (this.refusal === undefined) this.taken += events;
-    return this.refusal;
-  }
-
-  giveBack(_: ProjectId, events: number): void {
-    this.taken -= events;
-  }
-}
-
 function open() {
-  const shares = new FairShares<ProjectId>(1 << 20);
-  const gate = new HeldGate();
-  const log = new HeldLog();
-  const metrics = new Metrics();
-  const capture = new CaptureV1({
-    privacy: new Privacy({ projectPrivacy: () => new Map() }),
-    log,
-    shares,
-    metrics,
-    ids: new RandomIds(),
-    clock: { nowMs: () => asEpochMs(0), monotonicMs: () => 0 },
-    keys: {
-      findProjectKey: (key) =>
-        key === 'phc_public' ? { kind: 'public', projectId: asProjectId(1), revokedAtMs: undefined } : undefined,
-      findPersonalKey: () => undefined,
-      notePersonalKeyUse: () => undefined,
-    },
-    gate,
-    limits: { maxEventBytes: 1_000, maxAiEventBytes: 2_000, maxBodyBytes: 10_000, inflatedLimitBytes: 20_000 },
-  });
-  return { log, metrics, gate, capture, shares };
+  const parts = partsAround(new HeldLog());
+  const limits = { maxEventBytes: 1_000, maxAiEventBytes: 2_000, maxBodyBytes: 10_000, inflatedLimitBytes: 20_000 };
+  return { ...parts, capture: new CaptureV1({ ...parts, limits }) };
 }
 
 function senderOf(capture: CaptureV1, changes: object = {}): V1Sender {

@@ -13,25 +13,22 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { EventAdmission } from '../admission/admit-event.ts';
 import { type AdmittedRequest, admitRequest } from '../admission/admit-request.ts';
-import type { FairShares } from '../admission/fair-shares.ts';
-import type { KeyLookup } from '../admission/key-lookup.ts';
-import { limitFault, type RateGate } from '../admission/rate-gate.ts';
+import { limitFault } from '../admission/rate-gate.ts';
 import { type Fault, fault } from '../errors.ts';
-import type { Clock } from '../event/clock.ts';
-import type { IdSource } from '../event/id-source.ts';
-import type { EpochMs, ProjectId } from '../event/ids.ts';
+import type { EpochMs } from '../event/ids.ts';
 import type { Rejection } from '../event/outcome.ts';
 import { parseUuid } from '../event/uuid.ts';
-import type { AppendReadiness, AppendRefusal, LogWriter, RecordBatch } from '../log/log.ts';
+import type { AppendReadiness } from '../log/log.ts';
 import type { RequestFacts } from '../normalize/captured-event.ts';
 import { Normalizer } from '../normalize/normalize.ts';
-import type { Privacy, PrivacyRule } from '../normalize/privacy.ts';
+import type { PrivacyRule } from '../normalize/privacy.ts';
 import { REDACTED } from '../normalize/redactor.ts';
 import { BatchEncoder } from '../record/batch-encoder.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
 import { BatchDecoder, type DecodedBatch, type V1Event, type V1EventLimits } from '../wire/v1/batch-decoder.ts';
 import { readHeaders, type SdkInfo, type V1Headers } from '../wire/v1/request-headers.ts';
 import { type EventResult, resultsBody } from '../wire/v1/results.ts';
+import { appendRecords } from './append-records.ts';
+import type { CaptureParts } from './capture-parts.ts';
 import { refusalFault, timeSource } from './capture.ts';
 import { Decompressor } from './decompress.ts';
 
@@ -62,18 +59,7 @@ export interface V1Limits extends V1EventLimits {
 export const MAX_V1_BODY_BYTES = 10 << 20;
 export const V1_INFLATED_LIMIT_BYTES = 50 << 20;
 
-interface Parts {
-  readonly log: LogWriter;
-  /** Of the bytes that wait for the log. */
-  readonly shares: FairShares<ProjectId>;
-  readonly keys: KeyLookup;
-  readonly gate: RateGate;
-  readonly privacy: Privacy;
-  readonly ids: IdSource;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
-  readonly limits: V1Limits;
-}
+type Parts = CaptureParts<V1Limits>;
 
 const OVER_FAIR_SHARE = { kind: 'refused', code: 'over_fair_share' } as const;
 
@@ -148,7 +134,7 @@ export class CaptureV1 {
   }
 
   async #append(request: V1Request, batch: DecodedBatch): Promise<Buffer | Fault> {
-    const { metrics, clock, gate } = this.#parts;
+    const { metrics, gate } = this.#parts;
     const { projectId } = request.sender.who;
     metrics.eventsReceived.add(batch.events.length);
     const counted = batch.events.reduce((count, event) => (isFiltered(event) ? count : count + 1), 0);
@@ -162,34 +148,17 @@ export class CaptureV1 {
     const accepted = batch.events.length - dropped.length;
     const records = this.#encoder.batch();
     if (records.count > 0) {
-      const startedMs = clock.monotonicMs();
-      const refusedAs = await this.#appendRecords(projectId, records);
-      if (refusedAs !== undefined) {
-        gate.giveBack(projectId, counted);
-        metrics.eventsRejected.add(refusedAs, batch.events.length);
-        return fault(refusedAs);
-      }
-      metrics.logAppendSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+      const refused = await appendRecords(this.#parts, {
+        projectId,
+        records,
+        limitedEvents: counted,
+        receivedEvents: batch.events.length,
+      });
+      if (refused !== undefined) return refused;
     }
     metrics.eventsAccepted.add(accepted);
     for (const { code } of dropped) metrics.eventsRejected.add(code);
     return resultsBody(batch.events.map((event, index) => resultOf(event, drops[index])));
-  }
-
-  /** @returns undefined once they are durable, else why they are not there */
-  async #appendRecords(
-    projectId: ProjectId,
-    records: RecordBatch,
-  ): Promise<AppendRefusal['code'] | 'over_fair_share' | undefined> {
-    const { log, shares } = this.#parts;
-    const recordBytes = records.bytes.length;
-    if (!shares.take(projectId, recordBytes)) return 'over_fair_share';
-    try {
-      const receipt = await log.append(records);
-      return receipt.kind === 'refused' ? receipt.code : undefined;
-    } finally {
-      shares.giveBack(projectId, recordBytes);
-    }
   }
 
   /**

@@ -13,24 +13,20 @@
  */
 import { type AdmittedRequest, admitRequest, type RequestRefusal } from '../admission/admit-request.ts';
 import { EventAdmission, type EventLimits, eventName, readEventUuid } from '../admission/admit-event.ts';
-import type { FairShares } from '../admission/fair-shares.ts';
-import type { KeyLookup } from '../admission/key-lookup.ts';
-import { limitFault, type RateGate, type RefusalManner } from '../admission/rate-gate.ts';
+import { limitFault, type RefusalManner } from '../admission/rate-gate.ts';
 import { refusalMannerOf } from '../admission/refusal-manner.ts';
 import { passKillPoint } from '../config/kill-point.ts';
 import { detailOf, errors, type Fault, fault } from '../errors.ts';
-import type { Clock } from '../event/clock.ts';
-import type { IdSource } from '../event/id-source.ts';
 import { asEpochMs, type EpochMs, type ProjectId } from '../event/ids.ts';
 import type { Rejection } from '../event/outcome.ts';
 import { formatUuid } from '../event/uuid.ts';
-import type { AppendReadiness, AppendReceipt, AppendRefusal, LogWriter } from '../log/log.ts';
+import type { AppendReadiness } from '../log/log.ts';
 import type { CapturedEvent, RequestFacts } from '../normalize/captured-event.ts';
 import { Normalizer } from '../normalize/normalize.ts';
-import type { Privacy, PrivacyRule } from '../normalize/privacy.ts';
+import type { PrivacyRule } from '../normalize/privacy.ts';
 import { parseTimestamp } from '../normalize/timestamp-text.ts';
 import { BatchEncoder } from '../record/batch-encoder.ts';
-import type { Metrics, TimeSource } from '../telemetry/metrics.ts';
+import type { TimeSource } from '../telemetry/metrics.ts';
 import { attrOf, type NamedRejection, STORED_ANSWER, storedAnswer } from '../wire/v0/answer.ts';
 import { type DecodedDocument, DocumentDecoder } from '../wire/v0/document-decoder.ts';
 import { choosePayload, type Payload, type PayloadSource, toText } from '../wire/v0/payload.ts';
@@ -38,6 +34,8 @@ import { findToken } from '../wire/v0/project-token.ts';
 import type { QueryParameters } from '../wire/v0/query-parameters.ts';
 import { isWord } from '../wire/json/json-text.ts';
 import { eventFlags, type RawEvent } from '../wire/raw-event.ts';
+import { appendRecords } from './append-records.ts';
+import type { CaptureParts } from './capture-parts.ts';
 import { inflateGzip, LzStringInflater } from './inflate.ts';
 
 export interface CaptureRequest {
@@ -73,18 +71,7 @@ const SPACE = 0x20;
 const SENT_AT_WITH_ZONE = /^[^T]{8,12}T.{4,40}(?:Z|[+-]\d{2}(?::?\d{2})?)$/i;
 const MIN_SENT_AT_MS = Date.parse('2021-01-01T00:00:00Z'); // protocol.md 3.7: earlier ones are seconds, not milliseconds
 
-interface Parts {
-  readonly log: LogWriter;
-  /** Of the bytes that wait for the log. */
-  readonly shares: FairShares<ProjectId>;
-  readonly keys: KeyLookup;
-  readonly gate: RateGate;
-  readonly privacy: Privacy;
-  readonly ids: IdSource;
-  readonly clock: Clock;
-  readonly metrics: Metrics;
-  readonly limits: CaptureLimits;
-}
+type Parts = CaptureParts<CaptureLimits>;
 
 export class Capture {
   readonly #parts: Parts;
@@ -285,21 +272,15 @@ export class Capture {
     readonly first: NamedRejection | undefined;
     readonly accepted: number;
   }): Promise<CaptureAnswer | Fault> {
-    const { log, shares, metrics, clock } = this.#parts;
-    const startedMs = clock.monotonicMs();
-    passKillPoint('append.before');
-    const records = this.#encoder.batch();
-    const recordBytes = records.bytes.length;
-    if (!shares.take(outcome.projectId, recordBytes)) return this.#refused(outcome, 'over_fair_share');
-    let receipt: AppendReceipt | AppendRefusal;
-    try {
-      receipt = await log.append(records);
-    } finally {
-      shares.giveBack(outcome.projectId, recordBytes);
-    }
-    passKillPoint('answer.before');
-    if (receipt.kind === 'refused') return this.#refused(outcome, receipt.code);
-    metrics.logAppendSeconds.observe((clock.monotonicMs() - startedMs) / 1000);
+    const { metrics } = this.#parts;
+    const events = outcome.accepted + outcome.rejected.length;
+    const refusal = await appendRecords(this.#parts, {
+      projectId: outcome.projectId,
+      records: this.#encoder.batch(),
+      limitedEvents: events,
+      receivedEvents: events,
+    });
+    if (refusal !== undefined) return refusal;
     metrics.eventsAccepted.add(outcome.accepted);
     for (const { rejection } of outcome.rejected) metrics.eventsRejected.add(rejection.code);
     const { first } = outcome;
@@ -308,21 +289,6 @@ export class Capture {
       return { kind: 'fault', code, detail, attr: attrOf(outcome.shape, first.index, field) };
     }
     return { kind: 'stored', body: outcome.isBeacon ? undefined : storedAnswer(outcome.rejected) };
-  }
-
-  /** Nothing of it was appended. */
-  #refused(
-    outcome: {
-      readonly projectId: ProjectId;
-      readonly accepted: number;
-      readonly rejected: readonly NamedRejection[];
-    },
-    code: AppendRefusal['code'] | 'over_fair_share',
-  ): Fault {
-    const events = outcome.accepted + outcome.rejected.length;
-    this.#parts.gate.giveBack(outcome.projectId, events);
-    this.#parts.metrics.eventsRejected.add(code, events);
-    return fault(code);
   }
 
   #named(raw: RawEvent, rejection: Rejection): NamedRejection {
