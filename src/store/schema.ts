@@ -32,8 +32,8 @@ export const personNamespace = '6f1d4a0e-5c57-5b0c-9d2e-3a0f8c1b7e42';
 
 const instant = "DateTime64(6, 'UTC')";
 
-/** Columns of a block's row, in order; `EventRows` writes them. `mode`: 1 leaves `properties` empty. */
-export const eventInput = [
+/** What an event's row begins and ends with, whichever way its properties go in. */
+const eventHead = [
   ['uuid', 'UUID'],
   ['event', 'String'],
   ['distinct_id', 'String'],
@@ -47,8 +47,8 @@ export const eventInput = [
   ['lib_version', 'String'],
   ['project_id', 'UInt32'],
   ['properties_raw', 'String'],
-  ['repaired', 'String'],
-  ['mode', 'UInt8'],
+] as const;
+const eventTail = [
   ['stream', 'String'],
   ['sequence', 'UInt64'],
   ['request_index', 'UInt32'],
@@ -56,28 +56,11 @@ export const eventInput = [
   ['is_historical', 'Bool'],
 ] as const;
 
+/** Columns of a block's row, in order; `EventRows` writes them. `mode`: 1 leaves `properties` empty. */
+export const eventInput = [...eventHead, ['repaired', 'String'], ['mode', 'UInt8'], ...eventTail] as const;
+
 /** Columns of a block whose properties are taken apart already, in order; `EventColumns` writes them. */
-export const eventColumnsInput = [
-  ['uuid', 'UUID'],
-  ['event', 'String'],
-  ['distinct_id', 'String'],
-  ['timestamp', instant],
-  ['received_at', instant],
-  ['sent_at', `Nullable(${instant})`],
-  ['ip', 'String'],
-  ['authenticated', 'Bool'],
-  ['request_id', 'UUID'],
-  ['lib', 'String'],
-  ['lib_version', 'String'],
-  ['project_id', 'UInt32'],
-  ['properties_raw', 'String'],
-  ['stream', 'String'],
-  ['sequence', 'UInt64'],
-  ['request_index', 'UInt32'],
-  ['is_cookieless', 'Bool'],
-  ['is_historical', 'Bool'],
-  ['properties', propertiesType],
-] as const;
+export const eventColumnsInput = [...eventHead, ...eventTail, ['properties', propertiesType]] as const;
 
 /** As `eventInput`; `RejectionRows` writes them. */
 export const rejectionInput = [

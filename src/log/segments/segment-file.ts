@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { passKillPoint } from '../../config/kill-point.ts';
 import { tryAlignedMemory } from './aligned-memory.ts';
-import { errnoOf, readAll, writeAll, type Disk } from './disk.ts';
+import { errnoOf, readAll, writeAll, type Disk, type OpenMode } from './disk.ts';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES, type HeaderFinding } from './layout.ts';
 
 const FILL_CHUNK_BYTES = 1 << 20;
@@ -42,35 +42,34 @@ export async function listStreamFiles(disk: Disk, folder: string): Promise<Strea
   return { segments: segments.sort(byNumber), spares: spares.sort(byNumber) };
 }
 
-/**
- * Makes a file of `fileBytes` zeros that are on the medium, so that a later write changes no metadata.
- * The name is durable once the folder is synced. On failure nothing is left behind, as far as the disk allows.
- */
-export async function makeFilledFile(disk: Disk, path: string, fileBytes: number): Promise<void> {
-  const fd = await disk.open(path, alignedZeros === undefined ? 'create_new' : 'create_new_direct');
-  try {
+/** Makes a file of `fileBytes` zeros that are on the medium, so that a later write changes no metadata. */
+export function makeFilledFile(disk: Disk, path: string, fileBytes: number): Promise<void> {
+  return makeFile(disk, { path, mode: alignedZeros === undefined ? 'create_new' : 'create_new_direct' }, async (fd) => {
     for (let position = 0; position < fileBytes; position += FILL_CHUNK_BYTES) {
       await writeAll(disk, fd, zeros.subarray(0, Math.min(FILL_CHUNK_BYTES, fileBytes - position)), position);
       passKillPoint('spare.filling');
     }
-    await disk.sync(fd);
-  } catch (error) {
-    await disk.close(fd).catch(() => undefined);
-    await disk.unlink(path).catch(() => undefined);
-    throw error;
-  }
-  await disk.close(fd);
+  });
 }
 
 /** The same without filling: quick to make, and each write into it also changes what the filesystem notes about it. */
-export async function makeSparseFile(disk: Disk, path: string, fileBytes: number): Promise<void> {
-  const fd = await disk.open(path, 'create_new');
+export function makeSparseFile(disk: Disk, path: string, fileBytes: number): Promise<void> {
+  return makeFile(disk, { path, mode: 'create_new' }, (fd) => disk.extend(fd, fileBytes));
+}
+
+/** The name is durable once the folder is synced. On failure nothing is left behind, as far as the disk allows. */
+async function makeFile(
+  disk: Disk,
+  file: { readonly path: string; readonly mode: OpenMode },
+  fill: (fd: number) => Promise<void>,
+): Promise<void> {
+  const fd = await disk.open(file.path, file.mode);
   try {
-    await disk.extend(fd, fileBytes);
+    await fill(fd);
     await disk.sync(fd);
   } catch (error) {
     await disk.close(fd).catch(() => undefined);
-    await disk.unlink(path).catch(() => undefined);
+    await disk.unlink(file.path).catch(() => undefined);
     throw error;
   }
   await disk.close(fd);
