@@ -48,7 +48,7 @@ import { openLmdbRegistry } from './registry/lmdb/lmdb-registry.ts';
 import { LocalKey } from './registry/local-key.ts';
 import type { FirstProject, Registry } from './registry/registry.ts';
 import { seedFirstProject } from './registry/seed.ts';
-import { StartFailure } from './start-failure.ts';
+import { StartFailure, startFailure } from './start-failure.ts';
 import { openChdbStore } from './store/chdb/chdb-store.ts';
 import { RejectionRetention } from './store/rejection-retention.ts';
 import type { Store } from './store/store.ts';
@@ -485,38 +485,4 @@ function makeFolder(path: string): void {
   }
   makeFolder(dirname(path));
   mkdirSync(path, { mode: 0o700 });
-}
-
-/** The system's error codes in the words of somebody who wants to start a server. */
-function startFailure(error: unknown, config: Config): Error {
-  if (!(error instanceof Error)) return new StartFailure(String(error));
-  const code = 'code' in error ? String(error.code) : '';
-  const where = resolve(config.dataDir);
-  switch (code) {
-    case 'EADDRINUSE':
-      return new StartFailure(
-        `Port ${config.port} on ${config.host} is in use by another program. Stop it, or choose another with --port (0 takes any free one).`,
-      );
-    case 'EADDRNOTAVAIL':
-    case 'ENOTFOUND':
-      return new StartFailure(
-        `This machine has no address ${config.host}. Choose one of its own with --host, or 0.0.0.0 for all.`,
-      );
-    case 'ENOENT':
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new StartFailure(
-        `The data folder ${where} (or port ${config.port}) cannot be used: ${error.message}. Make the folder writable for this user, or choose another with --data-dir.`,
-      );
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return new StartFailure(`The data folder ${where} is no folder. Choose another with --data-dir.`);
-    case 'ENOSPC':
-      return new StartFailure(
-        `The disk of the data folder ${where} is full. Make room, or choose another with --data-dir.`,
-      );
-    default:
-      return new StartFailure(error.message);
-  }
 }

@@ -1,5 +1,3 @@
-import type { ProjectId } from '../event/ids.ts';
-
 /** What the loader tells whoever counts. Called once a block; cheap, and never throws. */
 export interface LoaderStats {
   /** A block is in the store, synced. Replays after a crash are counted apart, so these add up. */
@@ -28,13 +26,6 @@ export interface LoadedBlock {
   readonly repaired: number;
   readonly rawOnly: number;
   readonly durationMs: number;
-  readonly perProject: ReadonlyMap<ProjectId, ProjectCounts>;
-}
-
-export interface ProjectCounts {
-  stored: number;
-  duplicates: number;
-  rejections: number;
 }
 
 export const noStats: LoaderStats = { loaded: () => undefined, retrying: () => undefined };

@@ -20,9 +20,7 @@
  */
 import { passKillPoint } from '../config/kill-point.ts';
 import { nextTurn, pause, systemTimers, type Clock, type Timers } from '../event/clock.ts';
-import type { ProjectId } from '../event/ids.ts';
 import type { LogOffset, LogReader, ReadRecords, StreamId } from '../log/log.ts';
-import { RecordView } from '../record/record-view.ts';
 import { BlockRefused, StoreUnavailable, type Store } from '../store/store.ts';
 import {
   BlockBuffers,
@@ -45,7 +43,7 @@ import {
 } from './block.ts';
 import { freeMemory } from './free-memory.ts';
 import { LedgerTally } from './ledger-tally.ts';
-import type { LoadedBlock, LoaderLag, LoaderStats, ProjectCounts } from './loader-stats.ts';
+import type { LoadedBlock, LoaderLag, LoaderStats } from './loader-stats.ts';
 import { StepSize } from './step-size.ts';
 
 const MIN_INTERVAL_MS = 250;
@@ -244,7 +242,7 @@ class LoadLoop {
           retryMs = FIRST_RETRY_MS;
         }
         countBlock(range, fate, uncounted);
-        stats.loaded(loadedBlock({ stream, range, fate: firstFate, tally }, { durationMs: this.#now() - startMs }));
+        stats.loaded(loadedBlock(stream, firstFate, { ...tally, durationMs: this.#now() - startMs }));
         return true;
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
@@ -461,41 +459,19 @@ interface Todo {
   readonly tally: BlockTally;
 }
 
-type Timing = Pick<LoadedBlock, 'durationMs'>;
-
 function uncountedFrom(epoch: number, next: number): Uncounted {
   return { epoch, first: next, next, tally: new LedgerTally(), lastRequestId: new Uint8Array(16) };
 }
 
-function loadedBlock(todo: Todo, timing: Timing): LoadedBlock {
-  const { stream, range, fate, tally } = todo;
-  const perProject = new Map<ProjectId, ProjectCounts>();
-  const total = { stored: 0, duplicates: 0, replayed: 0, rejections: 0 };
-  const view = new RecordView(range.bytes);
-  for (let i = 0; view.next(); i++) {
-    let counts = perProject.get(view.projectId);
-    if (counts === undefined) {
-      counts = { stored: 0, duplicates: 0, rejections: 0 };
-      perProject.set(view.projectId, counts);
-    }
-    switch (fate[i]) {
-      case fates.load:
-        counts.stored += 1;
-        total.stored += 1;
-        break;
-      case fates.duplicate:
-        counts.duplicates += 1;
-        total.duplicates += 1;
-        break;
-      case fates.rejection:
-        counts.rejections += 1;
-        total.rejections += 1;
-        break;
-      case fates.replayed:
-        total.replayed += 1;
-        break;
-      default: // a rejection that an earlier run had stored
-    }
-  }
-  return { stream, ...total, ...tally, ...timing, perProject };
+/** @param fate as the store was before the first attempt */
+function loadedBlock(stream: StreamId, fate: Uint8Array, rest: BlockTally & { durationMs: number }): LoadedBlock {
+  const count = (wanted: number): number => fate.reduce((sum, each) => (each === wanted ? sum + 1 : sum), 0);
+  return {
+    stream,
+    stored: count(fates.load),
+    duplicates: count(fates.duplicate),
+    replayed: count(fates.replayed),
+    rejections: count(fates.rejection),
+    ...rest,
+  };
 }

@@ -32,7 +32,6 @@ class Counts implements LoaderStats {
     this.repaired += block.repaired;
     this.rawOnly += block.rawOnly;
   }
-  lag(): void {}
   retrying(reason: string): void {
     this.retries.push(reason);
   }
