@@ -3,7 +3,16 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterAll, describe, expect, it } from 'vitest';
-import { freshFolder, type Hedgerow, post, sql, startHedgerow, testKeys, untilLoaded } from '../harness/hedgerow.ts';
+import {
+  freshFolder,
+  metric,
+  post,
+  sql,
+  startHedgerow,
+  testKeys,
+  untilLoaded,
+  type Hedgerow,
+} from '../harness/hedgerow.ts';
 import { startLoad } from '../harness/steady-load.ts';
 import { until } from '../harness/until.ts';
 
@@ -157,13 +166,10 @@ describe('after SIGTERM', () => {
     const whole = eventRequest(uuid, 'p'.repeat(1000));
     slow.socket.write(whole.slice(0, -500));
     stuck.socket.write(eventRequest(randomUUID(), 'p'.repeat(1000)).slice(0, -500));
-    await until(
-      async () => /^hedgerow_http_requests_in_flight 3$/m.test(await (await fetch(`${server.url}/metrics`)).text()),
-      {
-        deadlineMs: 5_000,
-        what: 'both bodies are being read',
-      },
-    );
+    await until(async () => (await metric(server, 'hedgerow_http_requests_in_flight')) === 3, {
+      deadlineMs: 5_000,
+      what: 'both bodies are being read',
+    });
     const signalled = performance.now();
     server.process.kill('SIGTERM');
     await until(

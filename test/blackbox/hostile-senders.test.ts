@@ -1,10 +1,18 @@
 /** Senders that would make the server hold much for little: each is bounded, and everybody else is served meanwhile. */
-import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { makeBadDisk } from '../harness/bad-disk.ts';
 import { captureRequest } from '../harness/flood.ts';
-import { ask, post, startHedgerow, stopAndRemove, testKeys, untilCounted, type Hedgerow } from '../harness/hedgerow.ts';
+import {
+  metric,
+  post,
+  residentMib,
+  startHedgerow,
+  stopAndRemove,
+  testKeys,
+  untilCounted,
+  type Hedgerow,
+} from '../harness/hedgerow.ts';
 import { until } from '../harness/until.ts';
 
 const MIB = 1 << 20;
@@ -54,16 +62,6 @@ const openMany = (count: number): Promise<Conversation[]> => Promise.all(Array.f
 const statusesIn = (text: string): readonly number[] =>
   [...text.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map((match) => Number(match[1]));
 
-function memoryMib(): number {
-  const text = readFileSync(`/proc/${server.process.pid}/smaps_rollup`, 'utf8');
-  return Number(/^Rss:\s+(\d+) kB$/m.exec(text)?.[1] ?? Number.NaN) / 1024;
-}
-
-async function gauge(name: string): Promise<number> {
-  const text = (await ask(`${server.url}/metrics`)).text;
-  return Number(new RegExp(`^${name} ([0-9.e+-]+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
-}
-
 async function expectServed(): Promise<void> {
   const startedMs = performance.now();
   expect((await post(`${server.url}/e/`, event('served'))).status).toBe(200);
@@ -75,7 +73,7 @@ describe('connections', () => {
     // With room for ten more that are told: fetch keeps up to two of its own open, and what is beyond those ten is closed
     // without a word.
     await start('--max-connections', '40');
-    await until(async () => (await gauge('hedgerow_http_open_connections')) <= 2, {
+    await until(async () => (await metric(server, 'hedgerow_http_open_connections')) <= 2, {
       deadlineMs: 10_000,
       what: 'it is idle',
     });
@@ -123,13 +121,13 @@ describe('headers', () => {
   it('that never end, on 1,000 connections, hold little, and others are served', async () => {
     await start();
     await expectServed();
-    const beforeMib = memoryMib();
+    const beforeMib = residentMib(server);
     const all = await openMany(1_000);
     const fill = `X-Fill: ${'a'.repeat(1_000)}\r\n`;
     for (const { socket } of all) socket.write(`POST /e/ HTTP/1.1\r\nHost: h\r\n${fill.repeat(12)}`);
     await expectServed();
-    expect(await gauge('hedgerow_http_requests_in_flight')).toBe(1); // not one of them is a request yet
-    expect(memoryMib() - beforeMib).toBeLessThan(100);
+    expect(await metric(server, 'hedgerow_http_requests_in_flight')).toBe(1); // not one of them is a request yet
+    expect(residentMib(server) - beforeMib).toBeLessThan(100);
     for (const { socket } of all) socket.write(fill.repeat(12));
     await until(() => all.every(({ isClosed }) => isClosed), {
       deadlineMs: 20_000,
@@ -154,12 +152,12 @@ describe('bodies', () => {
   it('that are announced with 20 MiB and hardly come hold what came, not what was announced', async () => {
     await start('--body-timeout-ms', '2000');
     await expectServed();
-    const beforeMib = memoryMib();
+    const beforeMib = residentMib(server);
     const all = await openMany(500);
     for (const { socket } of all)
       socket.write(`POST /e/ HTTP/1.1\r\nHost: h\r\nContent-Length: ${20 * MIB}\r\n\r\n{"api_key":`);
     await expectServed();
-    expect(memoryMib() - beforeMib).toBeLessThan(60);
+    expect(residentMib(server) - beforeMib).toBeLessThan(60);
     await until(() => all.every(({ isClosed }) => isClosed), { deadlineMs: 15_000, what: 'they are cut' });
     for (const { text } of all) expect(text).toMatch(/^HTTP\/1\.1 408 [\s\S]*\r\nRetry-After: \d+\r\n/);
   });
@@ -167,7 +165,7 @@ describe('bodies', () => {
   it('in a million chunks of one byte cost no more than some copies of them', async () => {
     await start();
     await expectServed();
-    const beforeMib = memoryMib();
+    const beforeMib = residentMib(server);
     const one = await open();
     const text = event('bytewise');
     one.socket.write('POST /e/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n');
@@ -175,7 +173,7 @@ describe('bodies', () => {
     let mostMib = 0;
     for (let i = 0; i < 100; i++) {
       if (!one.socket.write(spaces)) await new Promise((resolve) => one.socket.once('drain', resolve));
-      mostMib = Math.max(mostMib, memoryMib());
+      mostMib = Math.max(mostMib, residentMib(server));
     }
     one.socket.write(`${text.length.toString(16)}\r\n${text}\r\n0\r\n\r\n`);
     await until(() => statusesIn(one.text).length === 1, { deadlineMs: 20_000, what: 'it is answered' });
@@ -221,7 +219,7 @@ describe('requests without waiting for answers', () => {
     const reader = await open();
     for (let i = 0; i < 30; i++) reader.socket.write(many);
     await until(() => statusesIn(reader.text).length >= 30_000, { deadlineMs: 30_000, what: 'all are answered' });
-    const beforeMib = memoryMib();
+    const beforeMib = residentMib(server);
     const one = await open('never_reads');
     let writtenBytes = 0;
     // 40 MB, or until the server takes no more.
@@ -236,7 +234,7 @@ describe('requests without waiting for answers', () => {
       writtenBytes += many.length;
     }
     expect(writtenBytes).toBeLessThan(30 * MIB);
-    expect(memoryMib() - beforeMib).toBeLessThan(60);
+    expect(residentMib(server) - beforeMib).toBeLessThan(60);
     await expectServed();
   });
 
@@ -252,12 +250,12 @@ describe('requests without waiting for answers', () => {
     const requests = 5_000;
     const request = captureRequest(event('piped'), '/e/');
     for (let i = 0; i < requests; i++) one.socket.write(request);
-    await until(async () => (await gauge('hedgerow_http_requests_in_flight')) >= 300, {
+    await until(async () => (await metric(server, 'hedgerow_http_requests_in_flight')) >= 300, {
       deadlineMs: 10_000,
       what: 'many wait',
     });
     await new Promise((resolve) => setTimeout(resolve, 500));
-    expect(await gauge('hedgerow_http_requests_in_flight')).toBeLessThanOrEqual(302);
+    expect(await metric(server, 'hedgerow_http_requests_in_flight')).toBeLessThanOrEqual(302);
     disk?.order('pass');
     await until(() => statusesIn(one.text).length === requests, { deadlineMs: 30_000, what: 'all are answered' });
     const statuses = statusesIn(one.text);

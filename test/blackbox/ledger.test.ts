@@ -10,6 +10,7 @@ import {
   bin,
   cleanEnv,
   freshFolder,
+  metric,
   post,
   root,
   sql,
@@ -364,7 +365,7 @@ describe('a data folder whose server is killed and started again', () => {
       expect(totals).toMatchObject({ stored: totals.received * 0.9, duplicate: 0 });
       expect(totals.rejected).toEqual({ missing_distinct_id: totals.received / 10 });
       expect(await sql(server, 'select count() from events')).toEqual([[totals.stored]]);
-      await until(async () => /^hedgerow_ledger_imbalance_events 0$/m.test((await ask(`${server.url}/metrics`)).text), {
+      await until(async () => (await metric(server, 'hedgerow_ledger_imbalance_events')) === 0, {
         deadlineMs: 20_000,
         what: 'the check is content',
       });
@@ -385,7 +386,7 @@ describe('a data folder whose server is killed and started again', () => {
     execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: root });
     const server = await startHedgerow({ dataDir });
     try {
-      await until(async () => /^hedgerow_ledger_imbalance_events 3$/m.test((await ask(`${server.url}/metrics`)).text), {
+      await until(async () => (await metric(server, 'hedgerow_ledger_imbalance_events')) === 3, {
         deadlineMs: 30_000,
         what: 'the metric says 3 events',
       });

@@ -11,13 +11,14 @@ import {
   bin,
   cleanEnv,
   freshFolder,
-  type Hedgerow,
+  metric,
   post,
   sql,
   startHedgerow,
   stopAndRemove,
   testKeys,
   untilLoaded,
+  type Hedgerow,
 } from '../harness/hedgerow.ts';
 import { until } from '../harness/until.ts';
 
@@ -489,23 +490,19 @@ describe('the bounds of what is kept', () => {
   it('delete the oldest, say so, and leave the counts of the ledger', async () => {
     const running = await startHedgerow({ args: ['--rejections-max-bytes', '50000'] });
     onTestFinished(() => stopAndRemove(running));
-    const metric = async (name: string): Promise<number> => {
-      const page = await (await fetch(`${running.url}/metrics`)).text();
-      return Number(new RegExp(`^${name.replaceAll(/[{}]/g, '\\$&')} (\\S+)$`, 'm').exec(page)?.[1]);
-    };
     for (let i = 0; i < 20; i++) {
       await sent(running, batch(...Array.from({ length: 20 }, () => `{"event":"","n":${i},"x":"${'y'.repeat(200)}"}`)));
     }
     await untilLoaded(running);
-    await until(async () => (await metric('hedgerow_rejections_deleted_total{bound="size"}')) > 0, {
+    await until(async () => (await metric(running, 'hedgerow_rejections_deleted_total{bound="size"}')) > 0, {
       deadlineMs: 30_000,
       what: 'the bound holds',
     });
     const kept = await listed(running);
-    const deleted = await metric('hedgerow_rejections_deleted_total{bound="size"}');
+    const deleted = await metric(running, 'hedgerow_rejections_deleted_total{bound="size"}');
     expect(kept.length + deleted).toBe(400);
-    expect(await metric('hedgerow_rejections_kept_events')).toBe(kept.length);
-    expect(await metric('hedgerow_rejections_kept_bytes')).toBeLessThanOrEqual(50_000);
+    expect(await metric(running, 'hedgerow_rejections_kept_events')).toBe(kept.length);
+    expect(await metric(running, 'hedgerow_rejections_kept_bytes')).toBeLessThanOrEqual(50_000);
     expect(kept.length).toBeGreaterThan(50);
     const numbers = kept.map(({ raw }) => (JSON.parse(raw) as { n: number }).n);
     expect(Math.max(...numbers)).toBe(19);

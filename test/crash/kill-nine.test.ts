@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { expect, it } from 'vitest';
-import { freshFolder, sql, startHedgerow, testKeys, type Hedgerow } from '../harness/hedgerow.ts';
+import { freshFolder, metric, sql, startHedgerow, testKeys, type Hedgerow } from '../harness/hedgerow.ts';
 import { until } from '../harness/until.ts';
 
 const kills = Number(process.env['HEDGEROW_TEST_KILLS'] ?? 20);
@@ -82,9 +82,9 @@ it(`survives ${kills} kills: what was acknowledged is there, once (seed ${seed})
   try {
     await until(
       async () => {
-        const text = await (await fetch(`${server.url}/metrics`)).text();
+        const lag = await metric(server, 'hedgerow_loader_lag_events');
         const rows = Number((await sql(server, "select count() from events where event = 'crash'"))[0]?.[0]);
-        return /^hedgerow_loader_lag_events 0$/m.test(text) && rows >= acked.size;
+        return lag === 0 && rows >= acked.size;
       },
       { deadlineMs: 60_000, what: `the loader catches up with ${acked.size} acknowledged events` },
     );

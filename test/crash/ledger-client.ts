@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:http';
-import { post, sql, testKeys, untilCounted } from '../harness/hedgerow.ts';
+import { metric, post, sql, testKeys, untilCounted } from '../harness/hedgerow.ts';
 import { until } from '../harness/until.ts';
 
 const EVENTS_A_BATCH = 8;
@@ -72,13 +72,10 @@ export class LedgerClient {
     const last = { event: 'behind', distinct_id: 'd', uuid: randomUUID() };
     await post(`${server.url}/batch/`, { api_key: testKeys.public, batch: [last] });
     await untilCounted(server, `uuid = '${last.uuid}'`, 1);
-    await until(
-      async () => {
-        const text = await (await fetch(`${server.url}/metrics`)).text();
-        return /^hedgerow_loader_lag_events 0$/m.test(text);
-      },
-      { deadlineMs: 60_000, what: 'the loader has caught up' },
-    );
+    await until(async () => (await metric(server, 'hedgerow_loader_lag_events')) === 0, {
+      deadlineMs: 60_000,
+      what: 'the loader has caught up',
+    });
     const rows = await sql(server, "select toString(uuid), count() from events where event = 'kept' group by uuid");
     const stored = new Map(rows.map(([uuid, count]) => [String(uuid), Number(count)]));
     const rejections = await sql(

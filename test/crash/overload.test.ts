@@ -10,10 +10,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { makeBadDisk } from '../harness/bad-disk.ts';
 import { captureRequest, flood, quantile, tally, type FloodResult } from '../harness/flood.ts';
 import {
-  ask,
   bin,
   cleanEnv,
+  metric,
   post,
+  residentMib,
   sql,
   startHedgerow,
   stopAndRemove,
@@ -41,17 +42,6 @@ function batch(key: string, event: string): Buffer {
   return captureRequest(JSON.stringify({ api_key: key, batch: Array.from({ length: EVENTS_IN_BATCH }, () => one) }));
 }
 
-/** Resident memory of the process that captures, MiB; the store's is another process. */
-function memoryMib(): number {
-  const text = readFileSync(`/proc/${server.process.pid}/smaps_rollup`, 'utf8');
-  return Number(/^Rss:\s+(\d+) kB$/m.exec(text)?.[1] ?? Number.NaN) / 1024;
-}
-
-async function gauge(name: string): Promise<number> {
-  const text = (await ask(`${server.url}/metrics`)).text;
-  return Number(new RegExp(`^${name} ([0-9.e+-]+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
-}
-
 const statusesOf = ({ answers }: FloodResult): ReadonlyMap<number, number> =>
   tally(answers.map(({ status }) => status));
 const p99 = ({ answers }: FloodResult): number => quantile(answers.map(({ ms }) => ms), 0.99); // prettier-ignore
@@ -67,7 +57,7 @@ it('2,000 connections with batches of 50 KB, 200 of them slow', async () => {
   await lightLoad(testKeys.public, '127.0.0.1', 2_000); // compiles what is hot
   const before = await lightLoad(testKeys.public);
   let mostMib = 0;
-  const watch = setInterval(() => (mostMib = Math.max(mostMib, memoryMib())), 25);
+  const watch = setInterval(() => (mostMib = Math.max(mostMib, residentMib(server))), 25);
   const nextRequest = (): Buffer => batch(testKeys.public, 'flood');
   const result = await flood({
     port: server.port,
@@ -100,9 +90,9 @@ it('2,000 connections with batches of 50 KB, 200 of them slow', async () => {
   await untilLoaded(server, 120_000);
   const stored = (statuses.get(200) ?? 0) * EVENTS_IN_BATCH;
   expect(await sql(server, "select count() from events where event = 'flood'")).toEqual([[stored]]);
-  expect(await gauge('hedgerow_log_queue_bytes')).toBe(0);
-  expect(await gauge('hedgerow_http_requests_in_flight')).toBe(1); // this one
-  expect(await gauge('hedgerow_http_open_connections')).toBeLessThan(10);
+  expect(await metric(server, 'hedgerow_log_queue_bytes')).toBe(0);
+  expect(await metric(server, 'hedgerow_http_requests_in_flight')).toBe(1); // this one
+  expect(await metric(server, 'hedgerow_http_open_connections')).toBeLessThan(10);
   const after = await lightLoad(testKeys.public);
   process.stdout.write(`light: p99 before ${p99(before).toFixed(1)} ms, after ${p99(after).toFixed(1)} ms\n`);
   expect([...statusesOf(after).keys()]).toEqual([200]);
@@ -110,11 +100,14 @@ it('2,000 connections with batches of 50 KB, 200 of them slow', async () => {
   expect(p99(after)).toBeLessThan(2 * p99(before) + 50);
   // What the allocator keeps of 2,000 connections' buffers depends on how many answers the machine manages. A second flood
   // finds it there and adds nothing: a leak would.
-  const keptMib = memoryMib();
+  const keptMib = residentMib(server);
   expect(keptMib).toBeLessThan(400);
   await flood({ port: server.port, nextRequest, connections: 2_000, slowConnections: 200, durationMs: 5_000 });
   await untilLoaded(server, 120_000);
-  await until(() => memoryMib() < keptMib + 48, { deadlineMs: 60_000, what: 'the second flood leaves nothing behind' });
+  await until(() => residentMib(server) < keptMib + 48, {
+    deadlineMs: 60_000,
+    what: 'the second flood leaves nothing behind',
+  });
 });
 
 describe('fair shares', () => {
@@ -138,9 +131,9 @@ describe('fair shares', () => {
     disk?.order('delay', '/segment-', 100);
     const quiet = await lightLoad(key);
     // Its connections are open: Node accepts one a turn of its loop, so that a new one also waits for those before it.
-    const accepted = await gauge('hedgerow_events_accepted_total');
+    const accepted = await metric(server, 'hedgerow_events_accepted_total');
     const beside = lightLoad(key, '127.0.0.1', 10_000);
-    await until(async () => (await gauge('hedgerow_events_accepted_total')) >= accepted + 8, {
+    await until(async () => (await metric(server, 'hedgerow_events_accepted_total')) >= accepted + 8, {
       deadlineMs: 5_000,
       what: 'the other has begun',
     });
@@ -190,9 +183,9 @@ describe('fair shares', () => {
       localAddress: '127.0.0.2',
     });
     expect([...statusesOf(other).keys()]).toEqual([200]);
-    expect(memoryMib()).toBeLessThan(512);
+    expect(residentMib(server)).toBeLessThan(512);
     for (const socket of sockets) socket.destroy();
-    await until(async () => (await gauge('hedgerow_http_requests_in_flight')) === 1, {
+    await until(async () => (await metric(server, 'hedgerow_http_requests_in_flight')) === 1, {
       deadlineMs: 10_000,
       what: 'nothing is left of them',
     });

@@ -11,6 +11,7 @@ import { makeBadDisk } from '../harness/bad-disk.ts';
 import {
   ask,
   freshFolder,
+  metric,
   post,
   sql,
   startHedgerow,
@@ -67,11 +68,6 @@ describe.runIf(disk !== undefined)('a disk whose writes', () => {
     return answer;
   }
 
-  async function metric(name: string): Promise<number> {
-    const text = (await ask(`${server.url}/metrics`)).text;
-    return Number(new RegExp(`^${name}(?:\\{.*\\})? ([0-9.e+-]+)$`, 'm').exec(text)?.[1] ?? Number.NaN);
-  }
-
   /** By a server that has read the log anew. */
   async function expectExactlyTheAcknowledged(): Promise<void> {
     await server.killGroup();
@@ -94,10 +90,10 @@ describe.runIf(disk !== undefined)('a disk whose writes', () => {
     const startedMs = performance.now();
     expect((await send()).status).toBe(200);
     expect(performance.now() - startedMs).toBeGreaterThanOrEqual(300);
-    const before = await metric('hedgerow_log_write_duration_seconds_sum');
+    const before = await metric(server, 'hedgerow_log_write_duration_seconds_sum');
     await Promise.all(Array.from({ length: 50 }, send));
     expect(acked.size).toBe(51); // they share few writes
-    expect((await metric('hedgerow_log_write_duration_seconds_sum')) - before).toBeGreaterThanOrEqual(0.3);
+    expect((await metric(server, 'hedgerow_log_write_duration_seconds_sum')) - before).toBeGreaterThanOrEqual(0.3);
     disk?.order('pass');
     await expectExactlyTheAcknowledged();
   });
@@ -107,7 +103,7 @@ describe.runIf(disk !== undefined)('a disk whose writes', () => {
     disk?.order('hold', SEGMENTS);
     let settled = 0;
     const first = send().finally(() => (settled += 1));
-    await until(async () => (await metric('hedgerow_log_queue_oldest_seconds')) > 0.1, {
+    await until(async () => (await metric(server, 'hedgerow_log_queue_oldest_seconds')) > 0.1, {
       deadlineMs: 10_000,
       what: 'the first write hangs, and the metrics show it',
     });
@@ -140,7 +136,7 @@ describe.runIf(disk !== undefined)('a disk whose writes', () => {
     expect(new Set(failed.map(({ status }) => status))).toEqual(new Set([503]));
     expect(codes(failed)).toEqual(new Set(['log_unavailable']));
     for (const { headers } of failed) expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
-    expect(await metric('hedgerow_log_faults_total')).toBeGreaterThan(0);
+    expect(await metric(server, 'hedgerow_log_faults_total')).toBeGreaterThan(0);
     disk?.order('pass');
     await until(async () => (await send()).status === 200, { deadlineMs: 10_000, what: 'capture goes on' });
     for (let i = 0; i < 5; i++) expect((await send()).status).toBe(200);

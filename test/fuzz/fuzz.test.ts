@@ -9,7 +9,7 @@ import { request as httpRequest, Agent } from 'node:http';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SeededRandom } from '../harness/random.ts';
 import {
-  ask,
+  metric,
   post,
   sql,
   startHedgerow,
@@ -279,9 +279,8 @@ it(
 
     // What was accepted is what the store has: the loader got past every one of them.
     await untilLoaded(server);
-    const metrics = (await ask(`${server.url}/metrics`)).text;
-    const accepted = Number(/^hedgerow_events_accepted_total (\d+)/m.exec(metrics)?.[1]);
-    const duplicates = Number(/^hedgerow_events_duplicate_total (\d+)/m.exec(metrics)?.[1] ?? 0);
+    const accepted = await metric(server, 'hedgerow_events_accepted_total');
+    const duplicates = await metric(server, 'hedgerow_events_duplicate_total');
     const [[stored] = []] = await sql(server, 'select count() from events');
     expect(Number(stored) + duplicates).toBe(accepted);
     expect(server.output.stderr + server.output.stdout).not.toMatch(/"level":(50|60)/);

@@ -1,6 +1,6 @@
 /** Starts the real command as a user would, on a free port and a fresh folder, and talks to it over HTTP alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -103,9 +103,22 @@ export async function startHedgerow(options: StartOptions = {}): Promise<Hedgero
   };
 }
 
+/** @param name with its labels where one of several is meant @returns NaN when it is not there */
+export async function metric({ url }: { readonly url: string }, name: string): Promise<number> {
+  const page = await (await fetch(`${url}/metrics`)).text();
+  const wanted = name.includes('{') ? name.replaceAll(/[{}]/g, String.raw`\$&`) : String.raw`${name}(?:\{.*\})?`;
+  return Number(new RegExp(String.raw`^${wanted} (\S+)$`, 'm').exec(page)?.[1] ?? Number.NaN);
+}
+
+/** Resident memory of the process that captures; the store's is another process. */
+export function residentMib({ process }: Hedgerow): number {
+  const text = readFileSync(`/proc/${process.pid}/smaps_rollup`, 'utf8');
+  return Number(/^Rss:\s+(\d+) kB$/m.exec(text)?.[1] ?? Number.NaN) / 1024;
+}
+
 /** All that was acknowledged so far is in the store. A later event proves less: a block becomes visible in parts. */
 export async function untilLoaded(server: Hedgerow, deadlineMs = 30_000): Promise<void> {
-  await until(async () => /^hedgerow_loader_lag_events 0$/m.test(await (await fetch(`${server.url}/metrics`)).text()), {
+  await until(async () => (await metric(server, 'hedgerow_loader_lag_events')) === 0, {
     deadlineMs,
     what: 'the loader has caught up',
   });
