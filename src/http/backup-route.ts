@@ -14,8 +14,7 @@ export function serveBackups(exchange: Exchange): void {
   const { parts, request } = exchange;
   const { backups, registry } = parts.backups ?? {};
   if (backups === undefined || registry === undefined) {
-    exchange.skipBody();
-    exchange.refuse(fault('not_found'));
+    exchange.refuseBeforeBody(fault('not_found'));
     return;
   }
   const { method } = request;
@@ -25,8 +24,7 @@ export function serveBackups(exchange: Exchange): void {
   }
   const reader = authenticate(registry, request.headers.authorization, 'admin');
   if (reader.kind === 'fault' || reader.key.projects !== undefined) {
-    exchange.skipBody();
-    exchange.refuse(reader.kind === 'fault' ? reader : fault('wrong_project'));
+    exchange.refuseBeforeBody(reader.kind === 'fault' ? reader : fault('wrong_project'));
     return;
   }
   if (method !== 'POST') {
@@ -42,15 +40,10 @@ export function serveBackups(exchange: Exchange): void {
       exchange.refuse(asked);
       return;
     }
-    backups.begin(asked).then(
-      (expected) => {
-        if (expected === undefined) exchange.answer(200, stateJson(backups.state()));
-        else exchange.refuse(fault('invalid_parameter', { name: 'dir', expected }));
-      },
-      (error: unknown) => {
-        exchange.fail(error);
-      },
-    );
+    exchange.answerLater(backups.begin(asked), (expected) => {
+      if (expected === undefined) exchange.answer(200, stateJson(backups.state()));
+      else exchange.refuse(fault('invalid_parameter', { name: 'dir', expected }));
+    });
   });
 }
 

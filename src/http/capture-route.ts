@@ -13,8 +13,7 @@ export function serveCapture(exchange: Exchange, target: { readonly path: string
   const { capture } = exchange.parts;
   const { method } = exchange.request;
   if (capture === undefined) {
-    exchange.skipBody();
-    exchange.refuse(fault('not_found'));
+    exchange.refuseBeforeBody(fault('not_found'));
     return;
   }
   if (method !== 'POST' && method !== 'GET' && method !== 'HEAD') {
@@ -23,8 +22,7 @@ export function serveCapture(exchange: Exchange, target: { readonly path: string
   }
   const parameters = parseQuery(target.query);
   if (parameters.kind === 'fault') {
-    exchange.skipBody();
-    exchange.refuse(parameters);
+    exchange.refuseBeforeBody(parameters);
     return;
   }
   if (isRefusedUnread(exchange, capture.readiness())) return;
@@ -63,14 +61,9 @@ function captureBody(
       answerWith(exchange, answer);
       return;
     }
-    answer.then(
-      (later) => {
-        answerWith(exchange, later);
-      },
-      (error: unknown) => {
-        exchange.fail(error);
-      },
-    );
+    exchange.answerLater(answer, (later) => {
+      answerWith(exchange, later);
+    });
   } catch (error) {
     exchange.fail(error);
   }

@@ -9,8 +9,7 @@ export function serveCaptureV1(exchange: Exchange): void {
   const { captureV1 } = exchange.parts;
   const { method, headers } = exchange.request;
   if (captureV1 === undefined) {
-    exchange.skipBody();
-    exchange.refuse(fault('not_found'));
+    exchange.refuseBeforeBody(fault('not_found'));
     return;
   }
   if (method !== 'POST') {
@@ -19,8 +18,7 @@ export function serveCaptureV1(exchange: Exchange): void {
   }
   const sender = captureV1.admit(headers);
   if (sender.kind === 'fault') {
-    exchange.skipBody();
-    exchange.refuse(sender);
+    exchange.refuseBeforeBody(sender);
     return;
   }
   if (isRefusedUnread(exchange, captureV1.readiness(sender))) return;
@@ -41,21 +39,15 @@ function captureBody(
   const body = exchange.bodyOf(read.result);
   if (body === undefined) return;
   exchange.parts.metrics.bodyBytes.observe(body.length);
-  captureV1
-    .handle({
-      sender: read.sender,
-      body,
-      receivedAtMs: exchange.receivedAtMs,
-      requestId: exchange.requestId,
-      ip: exchange.clientIp(),
-    })
-    .then(
-      (answer) => {
-        if (Buffer.isBuffer(answer)) exchange.answer(200, answer);
-        else exchange.refuse(answer);
-      },
-      (error: unknown) => {
-        exchange.fail(error);
-      },
-    );
+  const work = captureV1.handle({
+    sender: read.sender,
+    body,
+    receivedAtMs: exchange.receivedAtMs,
+    requestId: exchange.requestId,
+    ip: exchange.clientIp(),
+  });
+  exchange.answerLater(work, (answer) => {
+    if (Buffer.isBuffer(answer)) exchange.answer(200, answer);
+    else exchange.refuse(answer);
+  });
 }

@@ -22,13 +22,11 @@ export function dispatch(exchange: Exchange, state: ServerState): void {
   if (route.kind === 'capture_v1') exchange.speakV1();
   if (request.headers.host === undefined && request.httpVersion === '1.1') {
     exchange.closeAfterAnswer();
-    exchange.skipBody();
-    exchange.refuse(fault('invalid_header'));
+    exchange.refuseBeforeBody(fault('invalid_header'));
     return;
   }
   if (state.phase === 'starting') {
-    exchange.skipBody();
-    exchange.refuse(fault('starting'));
+    exchange.refuseBeforeBody(fault('starting'));
     return;
   }
   if (request.method === 'OPTIONS') {
@@ -77,8 +75,7 @@ function serve(exchange: Exchange, route: Route, query: string): void {
       serveOpenApi(exchange);
       return;
     case 'unknown':
-      exchange.skipBody();
-      exchange.refuse(fault('not_found'));
+      exchange.refuseBeforeBody(fault('not_found'));
       return;
   }
 }

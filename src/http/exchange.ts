@@ -199,10 +199,22 @@ export class Exchange {
     this.#count(this.response.statusCode);
   }
 
+  /** Before the body is read; the connection can be used again. */
+  refuseBeforeBody(refusal: Fault, allow?: string): void {
+    this.skipBody();
+    this.refuse(refusal, allow);
+  }
+
   /** @param allowed as the header `Allow` has it */
   refuseMethod(allowed: string): void {
-    this.skipBody();
-    this.refuse(fault('method_not_allowed', { method: this.request.method ?? '', allowed }), allowed);
+    this.refuseBeforeBody(fault('method_not_allowed', { method: this.request.method ?? '', allowed }), allowed);
+  }
+
+  /** Answers when `work` comes out; what it rejects with is a fault of our own. */
+  answerLater<Outcome>(work: Promise<Outcome>, answer: (outcome: Outcome) => void): void {
+    work.then(answer, (error: unknown) => {
+      this.fail(error);
+    });
   }
 
   fail(error: unknown): void {

@@ -6,8 +6,7 @@ import type { Exchange } from './exchange.ts';
 export function serveRead(exchange: Exchange, target: { readonly path: string; readonly query: string }): void {
   const { reads } = exchange.parts;
   if (reads === undefined) {
-    exchange.skipBody();
-    exchange.refuse(fault('not_found'));
+    exchange.refuseBeforeBody(fault('not_found'));
     return;
   }
   exchange.bodies.read(exchange.request, (result) => {
@@ -18,28 +17,21 @@ export function serveRead(exchange: Exchange, target: { readonly path: string; r
       aborter.abort();
     });
     const { host, authorization } = exchange.request.headers;
-    reads
-      .handle({
-        method: exchange.request.method ?? 'GET',
-        path: target.path,
-        query: new URLSearchParams(target.query),
-        authorization,
-        body: bytes,
-        signal: aborter.signal,
-        origin:
-          host === undefined ? undefined : `${'encrypted' in exchange.request.socket ? 'https' : 'http'}://${host}`,
-      })
-      .then(
-        (answer) => {
-          if (answer.kind === 'fault') {
-            exchange.refuse(answer, answer.code === 'method_not_allowed' ? allowedMethods(target.path) : undefined);
-            return;
-          }
-          exchange.answer(answer.status, answer.body, answer.headers['Content-Type']);
-        },
-        (error: unknown) => {
-          exchange.fail(error);
-        },
-      );
+    const work = reads.handle({
+      method: exchange.request.method ?? 'GET',
+      path: target.path,
+      query: new URLSearchParams(target.query),
+      authorization,
+      body: bytes,
+      signal: aborter.signal,
+      origin: host === undefined ? undefined : `${'encrypted' in exchange.request.socket ? 'https' : 'http'}://${host}`,
+    });
+    exchange.answerLater(work, (answer) => {
+      if (answer.kind === 'fault') {
+        exchange.refuse(answer, answer.code === 'method_not_allowed' ? allowedMethods(target.path) : undefined);
+        return;
+      }
+      exchange.answer(answer.status, answer.body, answer.headers['Content-Type']);
+    });
   });
 }

@@ -9,8 +9,7 @@ export function serveSide(exchange: Exchange, target: { readonly route: SideRout
   const { parts, request } = exchange;
   const { route } = target;
   if (parts.capture === undefined) {
-    exchange.skipBody();
-    exchange.refuse(fault('not_found'));
+    exchange.refuseBeforeBody(fault('not_found'));
     return;
   }
   if (!route.methods.includes(request.method ?? '')) {
@@ -30,14 +29,9 @@ export function serveSide(exchange: Exchange, target: { readonly route: SideRout
       answerWith(exchange, answer);
       return;
     }
-    answer.then(
-      (later) => {
-        answerWith(exchange, later);
-      },
-      (error: unknown) => {
-        exchange.fail(error);
-      },
-    );
+    exchange.answerLater(answer, (later) => {
+      answerWith(exchange, later);
+    });
   };
   exchange.bodies.read(
     request,

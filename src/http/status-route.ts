@@ -14,14 +14,9 @@ export function serveStatus(exchange: Exchange, kind: 'root' | 'liveness' | 'rea
   exchange.skipBody();
   switch (kind) {
     case 'metrics': {
-      metricsPage(exchange.parts.metrics).then(
-        (text) => {
-          exchange.answer(200, text, METRICS_CONTENT_TYPE);
-        },
-        (error: unknown) => {
-          exchange.fail(error);
-        },
-      );
+      exchange.answerLater(metricsPage(exchange.parts.metrics), (text) => {
+        exchange.answer(200, text, METRICS_CONTENT_TYPE);
+      });
       return;
     }
     case 'root':
